@@ -1,0 +1,201 @@
+"""The frozen pipeline behind one small interface: encode text, encode a picture, predict noise, decode."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from crossinit_batch.device import DTYPES
+from crossinit_batch.errors import JobError
+from crossinit_batch.libraries import quiet_libraries
+from crossinit_batch.model_source import ModelSource
+from crossinit_batch.prompts import SLOT
+
+
+@dataclass
+class Counters:
+    """How often the expensive things were done; tests assert them, reports show them."""
+
+    model_loads: int = 0
+    vae_encodes: int = 0
+    vae_decodes: int = 0
+    text_encodes: int = 0
+    unet_forwards: int = 0
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A tokenized text: `ids` (1, length); `slot` is where the person's first token stands, None where nobody is.
+
+    `cut` is the end of the text that did not fit into the encoder's context.
+    """
+
+    ids: Tensor
+    slot: int | None
+    cut: str
+
+
+@dataclass
+class BaseModel:
+    """A Stable Diffusion pipeline on one device: weights frozen, U-Net in `dtype`, everything else in float32.
+
+    The text encoder stays in float32 since a step of v is smaller than bfloat16 resolves; the autoencoder since
+    bfloat16's eight bits would show in eight-bit pictures.
+    """
+
+    tokenizer: Any
+    text_encoder: Any
+    vae: Any
+    unet: Any
+    noise_scheduler: Any
+    scheduler_config: dict[str, Any]
+    source: ModelSource
+    device: torch.device
+    dtype: torch.dtype
+    counters: Counters = field(default_factory=Counters)
+
+    @classmethod
+    def load(cls, source: ModelSource, device: torch.device, dtype: str, counters: Counters | None = None) -> BaseModel:
+        """Load each component by its class, from safetensors alone, with no code from the repository."""
+        counters = counters or Counters()
+        counters.model_loads += 1
+        folder = str(source.folder)
+        weights: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "variant": source.variant}
+        with quiet_libraries():
+            text_encoder = CLIPTextModel.from_pretrained(
+                folder, subfolder="text_encoder", dtype=torch.float32, **weights
+            )
+            vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32, **weights)
+            unet = UNet2DConditionModel.from_pretrained(
+                folder, subfolder="unet", torch_dtype=DTYPES[dtype], **weights
+            )
+            tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True)
+            scheduler_config = json.loads((source.folder / "scheduler/scheduler_config.json").read_text())
+            noise_scheduler = DDPMScheduler.from_config(scheduler_config)
+        for module in (text_encoder, vae, unet):
+            module.requires_grad_(False).eval().to(device)
+        return cls(
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            vae=vae,
+            unet=unet,
+            noise_scheduler=noise_scheduler,
+            scheduler_config=scheduler_config,
+            source=source,
+            device=device,
+            dtype=DTYPES[dtype],
+            counters=counters,
+        )
+
+    @property
+    def width(self) -> int:
+        """The width of a token embedding."""
+        return int(self.text_encoder.config.hidden_size)
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that the text encoder reads, begin and end tokens included."""
+        return int(self.text_encoder.config.max_position_embeddings)
+
+    @property
+    def latent_scale(self) -> int:
+        """Pixels a latent is wide."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def native_size(self) -> int:
+        """The side in pixels of the pictures that the model was trained on."""
+        return int(self.unet.config.sample_size) * self.latent_scale
+
+    @property
+    def prediction_type(self) -> str:
+        """`epsilon` or `v_prediction`."""
+        return str(self.noise_scheduler.config.prediction_type)
+
+    def token_ids(self, text: str) -> list[int]:
+        """The tokens of a text, without begin and end."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        return ids
+
+    def caption(self, text: str, tokens: int) -> Caption:
+        """Tokenize a text whose slot, if it has one, takes `tokens` tokens; the slot's ids mean nothing.
+
+        The text is cut at the slot first, as any tokenizer does around an added token. What does not fit is cut
+        off; JobError where the slot itself does not fit.
+        """
+        before, slot_mark, after = text.partition(SLOT)
+        person = [self.tokenizer.unk_token_id] * (tokens if slot_mark else 0)
+        head, tail = self.token_ids(before), self.token_ids(after)
+        room = self.context_length - 2
+        if slot_mark and len(head) + tokens > room:
+            raise JobError(
+                f"prompt {text!r}: {len(head)} tokens stand before the person, and only {room} fit in all",
+                f"Move {SLOT} nearer to the beginning.",
+            )
+        body = [*head, *person, *tail]
+        ids = [self.tokenizer.bos_token_id, *body[:room], self.tokenizer.eos_token_id]
+        ids += [self.tokenizer.pad_token_id] * (self.context_length - len(ids))
+        cut = self.tokenizer.decode(body[room:]).strip() if len(body) > room else ""
+        return Caption(torch.tensor([ids]), len(head) + 1 if slot_mark else None, cut)
+
+    def encode_text(self, ids: Tensor, slots: Tensor | None = None, v: Tensor | None = None) -> Tensor:
+        """E: hidden states (B, length, width) of ids (B, length) with v (B, tokens, width) worn at slots (B,).
+
+        v takes the place of the token embeddings, before positions are added, and gradients reach it.
+        """
+        self.counters.text_encodes += ids.shape[0]
+        with _worn(self.text_encoder, slots, v):
+            return self.text_encoder(input_ids=ids.to(self.text_encoder.device)).last_hidden_state  # type: ignore[no-any-return]
+
+    def encode_image(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, each (1, channels, side, side), of the latents of samples (1, 3, H, W)."""
+        self.counters.vae_encodes += samples.shape[0]
+        with torch.no_grad():
+            posterior = self.vae.encode(samples.to(self.device)).latent_dist
+        return posterior.mean, posterior.std
+
+    def scale_latents(self, latents: Tensor) -> Tensor:
+        """Latents as the U-Net expects them."""
+        return latents * self.vae.config.scaling_factor  # type: ignore[no-any-return]
+
+    def predict_noise(self, latents: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
+        """The U-Net's prediction in float32, the shape of latents (B, channels, side, side)."""
+        self.counters.unet_forwards += latents.shape[0]
+        sample = self.unet(latents.to(self.dtype), timesteps, states.to(self.dtype)).sample
+        return sample.float()  # type: ignore[no-any-return]
+
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """One picture, uint8 (H, W, 3), from scaled latents (1, channels, side, side)."""
+        self.counters.vae_decodes += 1
+        with torch.no_grad():
+            sample = self.vae.decode(latents.float() / self.vae.config.scaling_factor).sample[0]
+        pixels = (sample / 2 + 0.5).clamp(0, 1).permute(1, 2, 0) * 255
+        array: np.ndarray = pixels.round().to(torch.uint8).cpu().numpy()
+        return array
+
+
+@contextlib.contextmanager
+def _worn(text_encoder: Any, slots: Tensor | None, v: Tensor | None) -> Iterator[None]:
+    """While open, the token embeddings at the slots are v; no table is resized, no row is written."""
+    if v is None or slots is None:
+        yield
+        return
+    positions = (slots[:, None] + torch.arange(v.shape[1]))[..., None].expand(-1, -1, v.shape[2]).to(v.device)
+
+    def put_on(_module: Any, _inputs: Any, embeddings: Tensor) -> Tensor:
+        return embeddings.scatter(1, positions, v.to(embeddings.dtype))
+
+    hook = text_encoder.get_input_embeddings().register_forward_hook(put_on)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -1,0 +1,13 @@
+"""The user's cache folder: what can always be made again, found by the digest of what it was made from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def cache_folder() -> Path:
+    """`$CROSSINIT_CACHE`, or the operating system's folder for caches."""
+    return Path(os.environ.get("CROSSINIT_CACHE") or platformdirs.user_cache_dir("crossinit", appauthor=False))

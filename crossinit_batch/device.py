@@ -1,0 +1,34 @@
+"""Which device this worker uses, and in which precision, as accelerate's state sees the machine."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import is_bf16_available
+
+from crossinit_batch.errors import RequestError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_device(asked: str | None = None) -> torch.device:
+    """The device asked for, or the one that accelerate chooses; RequestError for one that is not there."""
+    if asked is None:
+        device: torch.device = PartialState().device
+        return device
+    try:
+        device = torch.device(asked)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RequestError(
+            f"device {asked!r} cannot be used: {reason}", "Leave --device out, or name one such as cpu, cuda or cuda:1."
+        ) from None
+    return device
+
+
+def resolve_dtype(asked: str, device: torch.device) -> str:
+    """The U-Net's precision: as asked, or for `auto` bfloat16 on GPUs that have it and float32 elsewhere."""
+    if asked != "auto":
+        return asked
+    return "bfloat16" if device.type in ("cuda", "xpu") and is_bf16_available() else "float32"

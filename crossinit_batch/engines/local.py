@@ -1,0 +1,25 @@
+"""The engine of one machine and one device: its worker, in this process, does every batch in the plan's order."""
+
+from __future__ import annotations
+
+from crossinit_batch.base_model import BaseModel, Counters
+from crossinit_batch.context import RunContext
+from crossinit_batch.errors import Interrupted
+from crossinit_batch.model_source import ModelSource
+from crossinit_batch.worker import Worker
+
+
+def run_local(context: RunContext, source: ModelSource, device: str) -> Counters:
+    """Do all batches of the plan; the counters of what that took. Interrupted where asked to stop."""
+    import torch
+
+    counters = Counters()
+    if not context.plan.batches:
+        return counters
+    model = BaseModel.load(source, torch.device(device), context.plan.model.dtype, counters)
+    worker = Worker(context, model)
+    for batch in context.plan.batches:
+        if context.stop:
+            raise Interrupted("stopped between two batches")
+        worker.do(batch)
+    return counters

@@ -1,0 +1,88 @@
+"""Every error that a user can meet.
+
+    CrossinitError
+    ├── RequestError          the request is wrong and nothing was done: exit 2
+    │   ├── ManifestError     a manifest or prompts file; carries all its problems at once
+    │   ├── ModelError        the base model cannot be had, or is of a kind we cannot use
+    │   └── OutputError       the output folder cannot be used as asked
+    ├── JobError              one job failed, the others go on: exit 1
+    │   ├── PhotographError   a picture cannot be used
+    │   └── EmbeddingError    an embedding file cannot be used
+    └── Interrupted           stopped by a signal with everything saved: exit 75
+
+A message says what is wrong, with the name and the value; the hint says what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake in a file the user wrote: `file:line:column: key: message`. Line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}"
+        return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
+
+
+class CrossinitError(Exception):
+    """An error with a sentence for a person, and a hint about what to do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class RequestError(CrossinitError):
+    """The request is wrong; nothing was done."""
+
+    exit_code = 2
+
+
+class ManifestError(RequestError):
+    """A file the user wrote has mistakes; `problems` lists all of them, in the order of the file."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ModelError(RequestError):
+    """The base model cannot be had, or is of a kind we cannot use."""
+
+
+class OutputError(RequestError):
+    """The output folder cannot be used as asked."""
+
+
+class JobError(CrossinitError):
+    """One job failed; the others go on."""
+
+
+class PhotographError(JobError):
+    """A picture cannot be used; the message names the file and the reason."""
+
+
+class EmbeddingError(JobError):
+    """An embedding file cannot be used; the message names the file and the reason."""
+
+
+class Interrupted(CrossinitError):
+    """Stopped by a signal; everything done so far is saved."""
+
+    exit_code = 75

@@ -1,0 +1,156 @@
+"""What happens in a run, one frozen value each: the only thing that bars, logs and machines are told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class _Happening:
+    """The base of all events: its fields are strings, numbers, or tuples of strings."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """`{"event": "kebab-name", ...}` with the fields in order and tuples as lists."""
+        event: dict[str, Any] = {"event": re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            event[field.name] = list(value) if isinstance(value, tuple) else value
+        return event
+
+
+@dataclass(frozen=True)
+class RunStarted(_Happening):
+    """A run begins: totals, and what an earlier run has done of them.
+
+    `steps` are the optimisation steps still to do, summed over identities.
+    """
+
+    name: str
+    output: str
+    model: str
+    device: str
+    dtype: str
+    embeddings: int
+    embeddings_done: int
+    images: int
+    images_done: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class StepDone(_Happening):
+    """Optimisation step `step` of `steps` (from 1) of a batch of identities; `loss` is their mean."""
+
+    method: str
+    identities: tuple[str, ...]
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class DenoiseStepDone(_Happening):
+    """One denoising step, number `step` of `steps` (from 1), of a batch of `images` pictures."""
+
+    method: str
+    images: int
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class EmbeddingDone(_Happening):
+    """An embedding was stored with its receipt, after `seconds` of work."""
+
+    method: str
+    identity: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ImagesDone(_Happening):
+    """`images` more pictures of an identity were stored."""
+
+    method: str
+    identity: str
+    images: int
+
+
+@dataclass(frozen=True)
+class CheckpointSaved(_Happening):
+    """A batch can go on from `step` after a crash."""
+
+    method: str
+    identities: tuple[str, ...]
+    step: int
+
+
+@dataclass(frozen=True)
+class JobFailed(_Happening):
+    """One job failed and the others go on.
+
+    `stage` is where: "render" and "evaluate" come after the embedding was stored, any other word before.
+    """
+
+    method: str
+    identity: str
+    stage: str
+    reason: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Note(_Happening):
+    """Something worth a line."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Warned(_Happening):
+    """Something that the user may want to change."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class RunFinished(_Happening):
+    """A run came to its end: what it did, what `failed`, and what it `skipped` as already done."""
+
+    output: str
+    embeddings: int
+    images: int
+    failed: int
+    skipped: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunInterrupted(_Happening):
+    """A run was stopped by a signal ("SIGTERM"); `saved` says in words what is kept."""
+
+    output: str
+    signal: str
+    saved: str
+
+
+Event = (
+    RunStarted
+    | StepDone
+    | DenoiseStepDone
+    | EmbeddingDone
+    | ImagesDone
+    | CheckpointSaved
+    | JobFailed
+    | Note
+    | Warned
+    | RunFinished
+    | RunInterrupted
+)
+"""Anything that a reporter can be told."""
+
+Reporter = Callable[[Event], None]
+"""Takes every event of a run, from any thread."""

@@ -1,0 +1,52 @@
+"""Learned embeddings as files for other tools."""
+
+from __future__ import annotations
+
+from crossinit_batch import layout
+from crossinit_batch.digest import sha256
+from crossinit_batch.errors import EmbeddingError, RequestError
+from crossinit_batch.formats import dump_learned_embeds, dump_webui, read_embedding
+from crossinit_batch.plan import read_plan
+from crossinit_batch.receipts import read_receipt
+from crossinit_batch.store import Store
+
+FORMATS = ("webui", "diffusers")
+
+
+def export_embeddings(store: Store, form: str, folder: str | None) -> list[str]:
+    """Write every embedding that has a receipt; the paths written.
+
+    `webui`: `<method>/<identity>.safetensors` with the one key `emb_params`, for A1111, Forge, ComfyUI, InvokeAI and
+    kohya, which name an embedding by its file. `diffusers`: `<method>/<identity>/learned_embeds.safetensors`, a
+    folder each for `load_textual_inversion`. With a single method its folder is left out. RequestError where there
+    is nothing to export.
+    """
+    if form not in FORMATS:
+        raise RequestError(f"--format {form!r} is not known", f"Choose one of: {', '.join(FORMATS)}.")
+    plan = read_plan(store)
+    if plan is None:
+        raise RequestError(f"{store} is not an output folder of crossinit", "Name the folder a manifest's output names.")
+    target = Store(folder or f"{store.url.rstrip('/')}/export-{form}")
+    several = len(plan.methods) > 1
+    written = []
+    for job in plan.jobs:
+        source = layout.embedding_folder(*job.key)
+        receipt = read_receipt(store, f"{source}/{layout.RECEIPT_FILE}")
+        if receipt is None:
+            continue
+        name = f"{source}/{layout.EMBEDDING_FILE}"
+        data = store.read(name)
+        if data is None or sha256(data) != receipt.files[layout.EMBEDDING_FILE].sha256:
+            raise EmbeddingError(f"{store}/{name} does not match its receipt", "Run `crossinit verify --repair`.")
+        embedding = read_embedding(data, name)
+        prefix = f"{job.method}/" if several else ""
+        if form == "webui":
+            path, content = f"{prefix}{job.identity}.safetensors", dump_webui(embedding.v, embedding.metadata)
+        else:
+            path = f"{prefix}{job.identity}/{layout.EMBEDDING_FILE}"
+            content = dump_learned_embeds(embedding.v, job.identity, embedding.metadata)
+        target.write(path, content)
+        written.append(f"{target}/{path}")
+    if not written:
+        raise RequestError(f"{store} has no embedding yet", "`crossinit status` shows how far its run is.")
+    return written

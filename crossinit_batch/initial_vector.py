@@ -1,0 +1,124 @@
+"""The initial vector: the mean name embedding, passed through the text encoder (paper, Eq. 3), and its cache.
+
+Computed on the CPU in float32 whatever the device, so that every machine starts from the same numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.cache import cache_folder
+from crossinit_batch.digest import digest_of, sha256
+from crossinit_batch.errors import RequestError
+from crossinit_batch.init_source import init_parts, texts_of
+from crossinit_batch.settings import InitSettings
+from crossinit_batch.tensor_file import TensorFileError, dump_tensors, load_tensors
+
+
+@dataclass(frozen=True)
+class InitialVector:
+    """v_init and the mean v_bar it comes from, both (tokens, width) float32; `digest` names what decided them."""
+
+    v_init: Tensor
+    v_bar: Tensor
+    digest: str
+
+    def dump(self) -> bytes:
+        """As a safetensors file that says what it is."""
+        tensors = {"v_init": self.v_init, "v_bar": self.v_bar}
+        return dump_tensors(tensors, {"digest": self.digest, "content": _content(self.v_init, self.v_bar)})
+
+
+def initial_vector(model: BaseModel, init: InitSettings) -> tuple[InitialVector, str]:
+    """The initial vector, from the cache where a whole one is there; and `cached`, `computed` or `recomputed`."""
+    digest = digest_of(
+        "initial-vector",
+        {**init_parts(init), **{part: model.source.components[part] for part in ("tokenizer", "text_encoder")}},
+    )
+    path = cache_folder() / "initial" / f"{digest}.safetensors"
+    how = "computed"
+    if path.is_file():
+        found = _read(path, digest)
+        if found is not None:
+            return found, "cached"
+        how = "recomputed"
+    v_bar = mean_embedding(model, init)
+    made = InitialVector(encode_mean(model, v_bar) if init.encoder else v_bar, v_bar, digest)
+    _write(path, made.dump())
+    return made, how
+
+
+def mean_embedding(model: BaseModel, init: InitSettings) -> Tensor:
+    """v_bar (tokens, width): for names the mean of each column of token embeddings, for words their embeddings."""
+    table = model.text_encoder.get_input_embeddings().weight.detach().float().cpu()
+    texts = texts_of(init)
+    if init.words is not None:
+        rows = [number for word in texts for number in model.token_ids(word)]
+        return table[rows].clone()
+    columns: list[list[Tensor]] = [[] for _ in range(init.vectors)]
+    for name in texts:
+        for column, embedding in zip(columns, _pieces(model, name, init.columns, table), strict=False):
+            column.append(embedding)
+    for number, column in enumerate(columns, start=1):
+        if not column:
+            raise RequestError(
+                f"init: no name has {number} {init.columns}, and {init.vectors} vectors are asked for",
+                "Lower `vectors`, or give names that are long enough.",
+            )
+    return torch.stack([torch.stack(column).mean(dim=0) for column in columns])
+
+
+def _pieces(model: BaseModel, name: str, columns: str, table: Tensor) -> list[Tensor]:
+    """The embeddings of a name's tokens, or of its words, a word of several tokens being their mean."""
+    if columns == "tokens":
+        return list(table[model.token_ids(name)])
+    return [table[model.token_ids(word)].mean(dim=0) for word in name.split()]
+
+
+def encode_mean(model: BaseModel, v_bar: Tensor) -> Tensor:
+    """E(v_bar): the text encoder's output at the positions of v_bar, alone between begin and end (Eq. 3)."""
+    caption = model.caption("{}", tokens=v_bar.shape[0])
+    assert caption.slot is not None
+    device = model.text_encoder.device
+    model.text_encoder.to("cpu")
+    try:
+        with torch.no_grad():
+            states = model.encode_text(caption.ids, torch.tensor([caption.slot]), v_bar[None])
+    finally:
+        model.text_encoder.to(device)
+    return states[0, caption.slot : caption.slot + v_bar.shape[0]].clone()
+
+
+def _content(*tensors: Tensor) -> str:
+    """The digest of the numbers themselves; a flipped bit in the cache changes it."""
+    return sha256(b"".join(tensor.contiguous().numpy().tobytes() for tensor in tensors))
+
+
+def _read(path: Path, digest: str) -> InitialVector | None:
+    """A cached vector, or None where the file is damaged or is not what its name says."""
+    try:
+        tensors, metadata = load_tensors(path.read_bytes(), str(path))
+        found = InitialVector(tensors["v_init"], tensors["v_bar"], metadata["digest"])
+    except (OSError, TensorFileError, KeyError):
+        return None
+    intact = metadata.get("content") == _content(found.v_init, found.v_bar) and found.digest == digest
+    return found if intact else None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Put a vector into the cache; a cache that cannot be written is no reason to stop."""
+    import os
+    import uuid
+
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)

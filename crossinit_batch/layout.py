@@ -1,0 +1,58 @@
+"""Every path in the output folder, in one place; all relative to it, with forward slashes.
+
+    manifest.yaml  plan.json                      what was asked, what was planned
+    initial/<digest>.safetensors                  the initial vectors that were used
+    <method>/<identity>/learned_embeds.safetensors  losses.csv  receipt.json
+    <method>/<identity>/images/<nn-prompt-slug>/<kkk>.png       images/receipt.json
+    gallery/index.html  gallery/sources/<identity>-<digest>.jpg
+    report.md  failures.json
+    _state/checkpoints/<batch digest>.safetensors  only while a batch is being optimised
+    _state/aside/…                                 files that did not match their receipt
+"""
+
+from __future__ import annotations
+
+from crossinit_batch.prompts import Prompt
+
+MANIFEST = "manifest.yaml"
+PLAN = "plan.json"
+FAILURES = "failures.json"
+REPORT = "report.md"
+GALLERY = "gallery/index.html"
+CHECKPOINTS = "_state/checkpoints"
+ASIDE = "_state/aside"
+LOCK = "_state/run.lock"
+
+EMBEDDING_FILE = "learned_embeds.safetensors"
+LOSSES_FILE = "losses.csv"
+RECEIPT_FILE = "receipt.json"
+
+RESERVED_NAMES = frozenset(
+    {"initial", "gallery", "_state", MANIFEST, PLAN, FAILURES, REPORT, "report.html", "scores.csv"}
+)
+"""Names at the top of the folder that no method may take."""
+
+
+def initial_vector(digest: str) -> str:
+    return f"initial/{digest[:16]}.safetensors"
+
+
+def checkpoint(batch_digest: str) -> str:
+    return f"{CHECKPOINTS}/{batch_digest[:16]}.safetensors"
+
+
+def embedding_folder(method: str, identity: str) -> str:
+    return f"{method}/{identity}"
+
+
+def images_folder(method: str, identity: str) -> str:
+    return f"{method}/{identity}/images"
+
+
+def image_name(number: int, prompt: Prompt, index: int) -> str:
+    """The name of picture `index` of prompt `number`, relative to its images folder; numbers count from 0."""
+    return f"{number:02d}-{prompt.slug}/{index:03d}.png"
+
+
+def source_thumbnail(identity: str, digest: str) -> str:
+    return f"gallery/sources/{identity}-{digest[:8]}.jpg"

@@ -1,0 +1,225 @@
+"""The denoising-loss loop over many identities at once (paper, Eqs. 1, 4 and 5).
+
+One parameter v (N, tokens, width) is trained and nothing else. The U-Net sees N x B samples in one batch; losses
+are means over one identity's samples and are summed over identities, and AdamW works element by element, so each
+identity moves exactly as it would alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.draws import StepDraws, draw_step
+from crossinit_batch.prompts import TRAINING_TEMPLATES
+from crossinit_batch.settings import EmbeddingSettings
+from crossinit_batch.tensor_file import dump_tensors, load_tensors
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An identity to be learned: moments of its latents, `mean` and `std` (photographs, 2, channels, side, side).
+
+    The second axis is the picture and its mirror image.
+    """
+
+    identity: str
+    mean: Tensor
+    std: Tensor
+
+
+@dataclass
+class Progress:
+    """The state of an optimisation: all that a checkpoint holds.
+
+    `v` and AdamW's two moments are (N, tokens, width); `losses` (steps done, N, 2) are the denoising loss and the
+    regulariser's distance; `failed_at` (N,) is the step whose loss was not finite, or -1.
+    """
+
+    v: Tensor
+    exp_avg: Tensor
+    exp_avg_sq: Tensor
+    losses: Tensor
+    failed_at: Tensor
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return int(self.losses.shape[0])
+
+    @classmethod
+    def start(cls, v_init: Tensor, identities: int) -> Progress:
+        """Before the first step: every identity at v_init (tokens, width)."""
+        v = v_init.expand(identities, -1, -1).clone()
+        return cls(
+            v,
+            torch.zeros_like(v),
+            torch.zeros_like(v),
+            torch.zeros(0, identities, 2),
+            torch.full((identities,), -1, dtype=torch.int64),
+        )
+
+    def dump(self, members: Sequence[str]) -> bytes:
+        """As a file; `members` are the digests of the jobs it belongs to."""
+        tensors = {name: getattr(self, name) for name in _STATE}
+        return dump_tensors(tensors, {"members": json.dumps(list(members))})
+
+    @classmethod
+    def load(cls, data: bytes, name: str, members: Sequence[str]) -> Progress | None:
+        """From a file, or None where it belongs to other jobs; TensorFileError where it is damaged."""
+        tensors, metadata = load_tensors(data, name)
+        if set(tensors) != set(_STATE) or metadata.get("members") != json.dumps(list(members)):
+            return None
+        return cls(**tensors)
+
+
+_STATE = ("v", "exp_avg", "exp_avg_sq", "losses", "failed_at")
+
+_BETAS = (0.9, 0.999)
+_EPS = 1e-8
+
+
+class Optimization:
+    """N identities being learned together; `run` goes on from `progress` and leaves its result there."""
+
+    def __init__(
+        self,
+        model: BaseModel,
+        subjects: Sequence[Subject],
+        v_init: Tensor,
+        settings: EmbeddingSettings,
+        seed: int,
+        progress: Progress | None = None,
+    ) -> None:
+        self.model, self.subjects, self.settings, self.seed = model, tuple(subjects), settings, seed
+        self.progress = progress or Progress.start(v_init, len(self.subjects))
+        device = model.device
+        self.v = torch.nn.Parameter(self.progress.v.to(device))
+        self.v_init = v_init.to(device)
+        self.adamw = torch.optim.AdamW(
+            [self.v], lr=settings.learning_rate, betas=_BETAS, eps=_EPS, weight_decay=settings.weight_decay
+        )
+        self.adamw.state[self.v] = {
+            "step": torch.tensor(float(self.progress.step)),
+            "exp_avg": self.progress.exp_avg.to(device),
+            "exp_avg_sq": self.progress.exp_avg_sq.to(device),
+        }
+        self.failed_at = self.progress.failed_at.to(device)
+        self.losses: list[Tensor] = list(self.progress.losses.to(device))
+        captions = [model.caption(text, v_init.shape[0]) for text in TRAINING_TEMPLATES[settings.templates]]
+        self.caption_ids = torch.cat([caption.ids for caption in captions])
+        self.caption_slots = torch.tensor([caption.slot for caption in captions])
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return len(self.losses)
+
+    def run(self, on_step: Callable[[int, Callable[[], float]], bool]) -> bool:
+        """Do the steps that are left; `on_step(step, loss)` after each may return False to stop. Whether all are done.
+
+        `loss()` is the mean loss of the step over identities; calling it waits for the device.
+        """
+        while self.step < self.settings.steps:
+            self._do_step()
+            latest = self.losses[-1]
+            if not on_step(self.step, lambda latest=latest: float(latest[:, 0].mean())):  # type: ignore[misc]
+                break
+        self._collect()
+        return self.step == self.settings.steps
+
+    def snapshot(self) -> Progress:
+        """The state after the last step, on the CPU."""
+        self._collect()
+        return self.progress
+
+    def _do_step(self) -> None:
+        """One step of AdamW for all identities (Eq. 5)."""
+        loss, distance = self.losses_of(self._draws(self.step))
+        total = (loss + self.settings.regularization * distance).sum()
+        (grad,) = torch.autograd.grad(total, self.v)
+        finite = torch.isfinite(loss) & torch.isfinite(grad).flatten(1).all(dim=1)
+        newly_failed = ~finite & (self.failed_at < 0)
+        self.failed_at = torch.where(newly_failed, self.step, self.failed_at)
+        # A failed identity stays in the batch, whose shape the others' numbers depend on, but no longer moves.
+        self.v.grad = torch.where((self.failed_at < 0)[:, None, None], grad, 0.0)
+        self.adamw.step()
+        self.losses.append(torch.stack([loss, distance], dim=1).detach())
+
+    def losses_of(self, draws: Sequence[StepDraws]) -> tuple[Tensor, Tensor]:
+        """The denoising loss (Eq. 1) and the regulariser's distance (Eq. 4) of each identity, each (N,)."""
+        model, device = self.model, self.model.device
+        latents = torch.stack([_sample(subject, draw) for subject, draw in zip(self.subjects, draws, strict=True)])
+        noise = torch.stack([draw.noise for draw in draws]).to(device)
+        timesteps = torch.cat([draw.timestep for draw in draws]).to(device)
+        z = model.scale_latents(latents.to(device)).flatten(0, 1)
+        epsilon = noise.flatten(0, 1)
+        template = torch.cat([draw.template for draw in draws])
+        worn = self.v.repeat_interleave(noise.shape[1], dim=0)
+        states = model.encode_text(self.caption_ids[template], self.caption_slots[template], worn)
+        prediction = model.predict_noise(
+            model.noise_scheduler.add_noise(z, epsilon, timesteps), timesteps, states
+        )
+        target = (
+            epsilon
+            if model.prediction_type == "epsilon"
+            else model.noise_scheduler.get_velocity(z, epsilon, timesteps)
+        )
+        squared = functional.mse_loss(prediction, target, reduction="none")
+        loss = squared.reshape(len(self.subjects), -1).mean(dim=1)
+        return loss, regularizer(self.v, self.v_init, self.settings.regularizer)
+
+    def _draws(self, step: int) -> list[StepDraws]:
+        """The draws of every identity in this step."""
+        settings = self.settings
+        shape = self.subjects[0].mean.shape[2:]
+        return [
+            draw_step(
+                self.seed,
+                subject.identity,
+                step,
+                batch_size=settings.batch_size,
+                photographs=subject.mean.shape[0],
+                templates=len(self.caption_slots),
+                flip=settings.flip,
+                latent_shape=(shape[0], shape[1], shape[2]),
+                timesteps=int(self.model.noise_scheduler.config.num_train_timesteps),
+            )
+            for subject in self.subjects
+        ]
+
+    def _collect(self) -> None:
+        """Bring the state to the CPU."""
+        state = self.adamw.state[self.v]
+        losses = torch.stack(self.losses).cpu() if self.losses else self.progress.losses
+        self.progress = Progress(
+            self.v.detach().cpu().clone(),
+            state["exp_avg"].cpu().clone(),
+            state["exp_avg_sq"].cpu().clone(),
+            losses,
+            self.failed_at.cpu(),
+        )
+
+
+def regularizer(v: Tensor, v_init: Tensor, kind: str) -> Tensor:
+    """The distance of each v (N, tokens, width) from v_init (tokens, width), (N,).
+
+    `squared-l2`: ||v - v_init||^2 over all tokens (Eq. 4); `l2`: ||v - v_init||, mean over tokens, with the 1e-6
+    that the released code's distance adds to every difference.
+    """
+    if kind == "squared-l2":
+        return (v - v_init).square().sum(dim=(1, 2))
+    return (v - v_init + 1e-6).norm(dim=2).mean(dim=1)
+
+
+def _sample(subject: Subject, draw: StepDraws) -> Tensor:
+    """Unscaled latents (B, channels, side, side) from the posterior of the drawn pictures."""
+    mean = subject.mean[draw.photograph, draw.mirrored]
+    std = subject.std[draw.photograph, draw.mirrored]
+    return mean + std * draw.posterior

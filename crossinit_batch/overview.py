@@ -1,0 +1,195 @@
+"""What a run would do, how far it is, and whether it is whole: the answers of `plan`, `status` and `verify`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from crossinit_batch import layout
+from crossinit_batch.errors import OutputError
+from crossinit_batch.inventory import Inventory, JobState, take_inventory
+from crossinit_batch.manifest import Manifest
+from crossinit_batch.model_source import locate_model
+from crossinit_batch.plan import Plan, make_plan, read_plan
+from crossinit_batch.redact import shown
+from crossinit_batch.store import Store
+from crossinit_batch.verify import Verification
+
+_MOST_LISTED = 12
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is left to do, counted in U-Net evaluations of one sample: the cost of a run to within a constant."""
+
+    embeddings: int
+    pictures: int
+    optimisation_samples: int
+    denoising_samples: int
+
+
+def overview_of(manifest: Manifest) -> tuple[Inventory, bool]:
+    """A manifest's plan against its output folder, and whether the model is on this machine; writes nothing."""
+    source = locate_model(manifest.model, fetch=False)
+    store = Store(manifest.output)
+    try:
+        frozen = read_plan(store)
+    except OutputError:
+        frozen = None
+    dtype = frozen.model.dtype if frozen and manifest.model.dtype == "auto" else manifest.model.dtype
+    return take_inventory(store, make_plan(manifest, source, dtype)), source is not None
+
+
+def work_left(inventory: Inventory) -> Work:
+    """Count what the jobs of a plan still need."""
+    plan = inventory.plan
+    new = [state for state in inventory.states.values() if not state.has_embedding]
+    missing = sum(plan.pictures_a_job - len(state.pictures) for state in inventory.states.values())
+    samples = sum(_samples(plan, state) for state in new)
+    passes = plan.render.steps * (2 if plan.render.guidance > 1 else 1)
+    return Work(len(new), missing, samples, missing * passes)
+
+
+def _samples(plan: Plan, state: JobState) -> int:
+    if state.job.source is not None:
+        return 0
+    settings = plan.method(state.job.method).learned
+    return settings.steps * settings.batch_size
+
+
+def print_overview(overview: tuple[Inventory, bool], stream: TextIO, *, as_json: bool) -> None:
+    """Print what `run` would do."""
+    inventory, model_is_here = overview
+    plan, work = inventory.plan, work_left(inventory)
+    problems = [
+        f"{photograph.path} {photograph.problem}"
+        for identity in plan.identities
+        for photograph in identity.photographs
+        if photograph.problem
+    ]
+    if as_json:
+        facts = {
+            "name": plan.name,
+            "model": {"id": plan.model.label, "fingerprint": plan.model.fingerprint, "here": model_is_here},
+            "methods": _counts(inventory),
+            "work": work.__dict__,
+            "stale": {"/".join(key): state.why for key, state in _stale(inventory).items()},
+            "orphans": inventory.orphans,
+            "unreadable": problems,
+        }
+        stream.write(json.dumps(facts) + "\n")
+        return
+    here = "" if model_is_here else " (not on this machine yet; `run` fetches it)"
+    stream.write(f"{shown(plan.name)}: {len(plan.identities)} identities x {len(plan.methods)} methods, ")
+    stream.write(f"{len(plan.prompts)} prompts x {plan.render.images_per_prompt} pictures\n")
+    stream.write(f"base model {shown(plan.model.label)}{here}\n\n")
+    _print_counts(inventory, stream)
+    _print_list(stream, "stale", [f"{'/'.join(key)}: {state.why}" for key, state in _stale(inventory).items()])
+    _print_list(stream, "not in the manifest any more, kept", list(inventory.orphans))
+    _print_list(stream, "unreadable photographs, which will fail", problems)
+    stream.write(
+        f"\nleft to do: {work.embeddings} embeddings ({work.optimisation_samples:,} samples forward and backward), "
+        f"{work.pictures} pictures ({work.denoising_samples:,} samples forward)\n"
+    )
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is, and what has failed in it so far."""
+
+    inventory: Inventory
+    failures: tuple[dict[str, Any], ...]
+
+
+def status_of(store: Store) -> Status:
+    """Read how far a run is from what it has stored."""
+    plan = read_plan(store)
+    if plan is None:
+        raise OutputError(
+            f"{store} has no {layout.PLAN}, so it is not an output folder of crossinit",
+            "Name the folder that a manifest's `output:` names.",
+        )
+    failures = (store.read_json(layout.FAILURES) or {}).get("failures", [])
+    return Status(take_inventory(store, plan), tuple(failures))
+
+
+def print_status(status: Status, stream: TextIO, *, as_json: bool) -> None:
+    """Print how far a run is."""
+    inventory = status.inventory
+    if as_json:
+        facts = {
+            "name": inventory.plan.name,
+            "finished": inventory.finished,
+            "methods": _counts(inventory),
+            "failures": status.failures,
+        }
+        stream.write(json.dumps(facts) + "\n")
+        return
+    stream.write(f"{shown(inventory.plan.name)}: {'finished' if inventory.finished else 'not finished'}\n\n")
+    _print_counts(inventory, stream)
+    rows = [f"{row.get('method')}/{row.get('identity')}: {row.get('reason')}" for row in status.failures]
+    _print_list(stream, "failed", rows)
+    if not inventory.finished:
+        stream.write("\n`crossinit resume` goes on.\n")
+
+
+def print_verification(store: Store, found: Verification, stream: TextIO, *, repaired: bool, as_json: bool) -> None:
+    """Print what `verify` found."""
+    if as_json:
+        findings = [{"file": finding.name, "problem": finding.problem} for finding in found.findings]
+        stream.write(json.dumps({"files": found.files, "digest": found.digest, "findings": findings}) + "\n")
+        return
+    if not found.files and not found.findings:
+        stream.write(f"{store}: no receipt, so nothing to verify\n")
+        return
+    _print_list(stream, "damaged", [f"{finding.name}: {finding.problem}" for finding in found.findings], most=100)
+    good = found.files - len(found.findings)
+    stream.write(f"{max(good, 0)} of {found.files} files match their receipts; digest {found.digest[:16]}\n")
+    if found.findings:
+        stream.write("Set aside; `crossinit resume` makes them again.\n" if repaired else "`--repair` sets them aside.\n")
+
+
+def _counts(inventory: Inventory) -> dict[str, dict[str, int]]:
+    """For each method: embeddings by state, and pictures done of all."""
+    counts = {}
+    for method in inventory.plan.methods:
+        states = [state for state in inventory.states.values() if state.job.method == method.name]
+        by_state = Counter(state.embedding for state in states)
+        counts[method.name] = {
+            "embeddings": len(states),
+            **{kind: by_state[kind] for kind in ("done", "new", "stale")},
+            "pictures": len(states) * inventory.plan.pictures_a_job,
+            "pictures_done": sum(len(state.pictures) for state in states),
+        }
+    return counts
+
+
+def _stale(inventory: Inventory) -> dict[tuple[str, str], JobState]:
+    return {key: state for key, state in inventory.states.items() if state.embedding == "stale"}
+
+
+def _print_counts(inventory: Inventory, stream: TextIO) -> None:
+    from rich.table import Table
+
+    from crossinit_batch.tables import print_table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("method")
+    for heading in ("embeddings", "done", "new", "stale", "pictures", "done"):
+        table.add_column(heading, justify="right")
+    for name, count in _counts(inventory).items():
+        columns = ("embeddings", "done", "new", "stale", "pictures", "pictures_done")
+        table.add_row(name, *(str(count[column]) for column in columns))
+    print_table(table, stream)
+
+
+def _print_list(stream: TextIO, heading: str, rows: list[str], most: int = _MOST_LISTED) -> None:
+    if not rows:
+        return
+    stream.write(f"\n{heading}:\n")
+    for row in rows[:most]:
+        stream.write(f"  {shown(row)}\n")
+    if len(rows) > most:
+        stream.write(f"  … and {len(rows) - most} more\n")

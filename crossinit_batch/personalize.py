@@ -1,0 +1,224 @@
+"""A batch of jobs' embeddings: photographs → moments → optimisation → embedding files with their receipts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from crossinit_batch import layout
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.context import RunContext
+from crossinit_batch.digest import sha256
+from crossinit_batch.errors import EmbeddingError, Interrupted, JobError, PhotographError
+from crossinit_batch.events import CheckpointSaved, EmbeddingDone, JobFailed, StepDone, Warned
+from crossinit_batch.formats import dump_learned_embeds, read_embedding
+from crossinit_batch.initial_vector import InitialVector
+from crossinit_batch.inventory import decided_parts
+from crossinit_batch.optimize import Optimization, Progress, Subject
+from crossinit_batch.photograph import open_photograph, square, to_samples
+from crossinit_batch.plan import Job, JobBatch, Photograph
+from crossinit_batch.receipts import Receipt, ReceiptFile, write_receipt
+from crossinit_batch.settings import EmbeddingSettings
+from crossinit_batch.store import read_source, reason_of
+from crossinit_batch.tensor_file import TensorFileError
+
+_REPORT_EVERY_ON_GPU = 10
+"""Steps between two looks at the loss on a GPU: each look waits for the device."""
+
+
+def learn_batch(context: RunContext, model: BaseModel, batch: JobBatch, start: InitialVector) -> None:
+    """Learn the embeddings of a batch that are not there yet and store them; Interrupted where asked to stop.
+
+    All members take part even where some are done already, since who shares a batch decides the last bits.
+    """
+    settings = context.plan.method(batch.method).learned
+    missing = [job for job in context.jobs_of(batch) if not context.inventory.states[job.key].has_embedding]
+    if not missing:
+        return
+    began = time.monotonic()
+    members: list[tuple[Job, Subject]] = []
+    for job in context.jobs_of(batch):
+        try:
+            members.append((job, _subject(context, model, job, settings)))
+        except JobError as error:
+            context.report(JobFailed(*job.key, "photograph", error.message, error.hint))
+    if not any(job in missing for job, _ in members):
+        return
+    digests = [job.digest for job, _ in members]
+    checkpoint = layout.checkpoint(batch.digest)
+    progress = _load_checkpoint(context, checkpoint, digests)
+    optimization = Optimization(
+        model, [subject for _, subject in members], start.v_init, settings, context.plan.seed, progress
+    )
+    _optimize(context, optimization, batch.method, digests, checkpoint)
+    seconds = (time.monotonic() - began) / len(members)
+    final = optimization.snapshot()
+    for number, (job, _) in enumerate(members):
+        if job in missing:
+            _store_learned(context, job, final, number, start, seconds)
+    context.store.remove(checkpoint)
+
+
+def _subject(context: RunContext, model: BaseModel, job: Job, settings: EmbeddingSettings) -> Subject:
+    """A job's photographs and their mirror images as latent moments; PhotographError for one that can't be used."""
+    moments = []
+    for photograph in context.plan.people[job.identity].photographs:
+        image = square(open_photograph(photograph_bytes(photograph), photograph.path), model.native_size, settings.crop)
+        upright = torch.from_numpy(to_samples(image))
+        moments += [model.encode_image(picture[None]) for picture in (upright, upright.flip(2))]
+    mean, std = (torch.cat(parts).cpu().unflatten(0, (-1, 2)) for parts in zip(*moments, strict=True))
+    return Subject(job.identity, mean, std)
+
+
+def photograph_bytes(photograph: Photograph) -> bytes:
+    """The bytes of a planned photograph; PhotographError where they are not the ones that were planned."""
+    if photograph.problem:
+        raise PhotographError(f"{photograph.path}: {photograph.problem}", "Check the file, then `crossinit resume`.")
+    try:
+        data = read_source(photograph.path)
+    except OSError as error:
+        raise PhotographError(
+            f"{photograph.path}: cannot be read: {reason_of(error)}", "Put it back, then `crossinit resume`."
+        ) from None
+    if sha256(data) != photograph.sha256:
+        raise PhotographError(
+            f"{photograph.path}: has changed since the plan was made",
+            "Run the manifest again to plan with the picture as it is now.",
+        )
+    return data
+
+
+def _load_checkpoint(context: RunContext, name: str, digests: Sequence[str]) -> Progress | None:
+    data = context.store.read(name)
+    if data is None:
+        return None
+    try:
+        progress = Progress.load(data, name, digests)
+    except TensorFileError:
+        progress = None
+    if progress is None:
+        context.report(Warned(f"{name} is damaged or belongs to other jobs; these embeddings start again"))
+    return progress
+
+
+def _optimize(
+    context: RunContext, optimization: Optimization, method: str, digests: Sequence[str], checkpoint: str
+) -> None:
+    """Run to the last step with a checkpoint now and then and at the end; Interrupted, with one, where asked to stop."""
+    identities = tuple(subject.identity for subject in optimization.subjects)
+    steps = optimization.settings.steps
+    look_every = 1 if optimization.model.device.type == "cpu" else _REPORT_EVERY_ON_GPU
+
+    def save() -> None:
+        context.store.write(checkpoint, optimization.snapshot().dump(digests))
+
+    def on_step(step: int, loss: object) -> bool:
+        if step % look_every == 0 or step == steps:
+            context.report(StepDone(method, identities, step, steps, loss()))  # type: ignore[operator]
+        if step % context.plan.compute.checkpoint_every == 0 and step < steps and not context.stop:
+            save()
+            context.report(CheckpointSaved(method, identities, step))
+        return not context.stop
+
+    finished = optimization.run(on_step)
+    save()
+    if not finished:
+        raise Interrupted(f"stopped at step {optimization.step} of {steps}")
+
+
+def _store_learned(
+    context: RunContext, job: Job, final: Progress, number: int, start: InitialVector, seconds: float
+) -> None:
+    """Store one learned embedding with its losses and receipt, or report why there is none."""
+    failed_at = int(final.failed_at[number])
+    if failed_at >= 0:
+        context.report(
+            JobFailed(
+                *job.key,
+                "optimisation",
+                f"the loss was not finite at step {failed_at + 1}",
+                "Lower the learning rate, or use `dtype: float32`.",
+            )
+        )
+        return
+    v, losses = final.v[number], final.losses[:, number]
+    initial = layout.initial_vector(start.digest)
+    if context.store.read(initial) is None:
+        context.store.write(initial, start.dump())
+    rows = "".join(f"{step},{loss:.8g},{distance:.8g}\n" for step, (loss, distance) in enumerate(losses.tolist(), 1))
+    facts = {
+        "steps": final.step,
+        "loss_last_10": float(losses[-10:, 0].mean()),
+        "norm": [float(row.norm()) for row in v],
+        "norm_initial": [float(row.norm()) for row in start.v_init],
+        "cosine_to_initial": [float(cosine) for cosine in torch.cosine_similarity(v, start.v_init)],
+        "initial": initial,
+    }
+    extra = {layout.LOSSES_FILE: ("step,denoising_loss,distance\n" + rows).encode()}
+    _store_embedding(context, job, v, facts, extra, seconds)
+
+
+def _store_embedding(
+    context: RunContext, job: Job, v: Tensor, facts: dict[str, object], extra: dict[str, bytes], seconds: float
+) -> None:
+    """Publish a job's embedding and further files, then its receipt."""
+    plan, folder = context.plan, layout.embedding_folder(*job.key)
+    metadata = {
+        "identity": job.identity,
+        "method": job.method,
+        "base_model": plan.model.label,
+        "base_model_revision": plan.model.revision or "",
+        "base_model_fingerprint": plan.model.fingerprint,
+        "digest": job.digest,
+        "crossinit": plan.version,
+    }
+    contents = {layout.EMBEDDING_FILE: dump_learned_embeds(v, job.identity, metadata), **extra}
+    files = {}
+    for name, data in contents.items():
+        stored = context.store.write(f"{folder}/{name}", data)
+        files[name] = ReceiptFile(size=stored.size, sha256=stored.sha256)
+    receipt = Receipt(
+        kind="embedding",
+        method=job.method,
+        identity=job.identity,
+        digest=job.digest,
+        files=files,
+        facts={**facts, "decided": decided_parts(plan, job)},
+        run=context.run_facts(seconds),
+    )
+    write_receipt(context.store, f"{folder}/{layout.RECEIPT_FILE}", receipt)
+    context.report(EmbeddingDone(*job.key, seconds))
+
+
+def import_batch(context: RunContext, model: BaseModel, batch: JobBatch) -> None:
+    """Copy given embeddings into the output folder, so that it holds all that its pictures were made from."""
+    for job in context.jobs_of(batch):
+        if context.inventory.states[job.key].has_embedding:
+            continue
+        began = time.monotonic()
+        try:
+            v = _given_embedding(context, model, job)
+        except JobError as error:
+            context.report(JobFailed(*job.key, "embedding", error.message, error.hint))
+            continue
+        facts: dict[str, object] = {"norm": [float(row.norm()) for row in v]}
+        _store_embedding(context, job, v, facts, {}, time.monotonic() - began)
+
+
+def _given_embedding(context: RunContext, model: BaseModel, job: Job) -> Tensor:
+    """The embedding (tokens, width) in a job's source file; EmbeddingError where it can't be used with this model."""
+    assert job.source is not None
+    try:
+        data = read_source(job.source)
+    except OSError as error:
+        raise EmbeddingError(f"{job.source}: cannot be read: {reason_of(error)}", "Put it back, then resume.") from None
+    v = read_embedding(data, job.source, allow_pickle=context.allow_pickle).v
+    if v.shape[1] != model.width:
+        raise EmbeddingError(
+            f"{job.source}: its vectors are {v.shape[1]} wide, the model's token embeddings {model.width}",
+            "Use the base model that it was learned on: 768 is Stable Diffusion 1.x, 1024 is 2.x.",
+        )
+    return v

@@ -1,0 +1,183 @@
+"""What a picture says about itself in its PNG text: a line that web UIs read, and exact JSON.
+
+Two chunks: `parameters`, as A1111 and Forge write it and other viewers know it, and `crossinit`, from which
+every fact comes back exactly. Neither holds a time, a path or anything of the person's photograph.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+import unicodedata
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from PIL import Image, PngImagePlugin
+from pydantic import TypeAdapter, ValidationError
+
+from crossinit_batch.errors import CrossinitError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SCHEMA = 1
+SAMPLER_NAMES = {"dpmsolver++": "DPM++ 2M", "ddim": "DDIM", "euler": "Euler"}
+"""The schedulers of a manifest, as A1111 names its samplers."""
+
+_CHUNK = "crossinit"
+_WEBUI_CHUNK = "parameters"
+_HUB_ID = re.compile(r"[^/\\~.:][^/\\:]*(/[^/\\:]+)?")
+
+
+class PictureTextError(CrossinitError):
+    """The text of a picture cannot be written or read; the message says which and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureFacts:
+    """All that decided a picture; `width` and `height` in pixels, `image_index` from 0 within its prompt."""
+
+    prompt: str
+    """With the person's token filled in."""
+    negative_prompt: str = ""
+    steps: int
+    sampler: str
+    """As A1111 writes it; see SAMPLER_NAMES."""
+    guidance: float
+    seed: int
+    width: int
+    height: int
+    model: str
+    """A hub id or a folder's last name, never a path."""
+    model_hash: str
+    """The first ten hexadecimal digits of the model's SHA-256, or nothing."""
+    identity: str
+    method: str
+    template: str
+    """The prompt with its slot `{}` still open."""
+    image_index: int
+    version: str
+    """Of the program, for example "crossinit 0.1.0"."""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if isinstance(value, str):
+                _refuse_unprintable(name, value)
+        if not math.isfinite(self.guidance):
+            raise PictureTextError(f"guidance is {self.guidance}, not a number")
+        if not re.fullmatch(r"([0-9a-f]{10})?", self.model_hash):
+            raise PictureTextError(f"model_hash is {self.model_hash!r}, not ten hexadecimal digits")
+        if not _HUB_ID.fullmatch(self.model):
+            raise PictureTextError(
+                f"model is {self.model!r}, and pictures hold no paths", "Give what model_label makes of it."
+            )
+
+
+_READER = TypeAdapter(PictureFacts)
+
+
+def model_label(model: str) -> str:
+    """What a picture may say of a model: a hub id as it is, of a path or a URL no more than the last name."""
+    if _HUB_ID.fullmatch(model):
+        return model
+    names = [part for part in re.split(r"[/\\:]", model) if part.strip("~.")]
+    return names[-1].lstrip("~.") if names else "model"
+
+
+def infotext(facts: PictureFacts) -> str:
+    """The facts in A1111's form: a line for the prompt, one for the negative prompt, one of `Key: value`."""
+    pairs = {
+        "Steps": str(facts.steps),
+        "Sampler": facts.sampler,
+        "CFG scale": repr(float(facts.guidance)).removesuffix(".0"),
+        "Seed": str(facts.seed),
+        "Size": f"{facts.width}x{facts.height}",
+        "Model hash": facts.model_hash,
+        "Model": facts.model,
+        "Identity": facts.identity,
+        "Method": facts.method,
+        "Version": facts.version,
+    }
+    lines = [facts.prompt]
+    if facts.negative_prompt:
+        lines.append(f"Negative prompt: {facts.negative_prompt}")
+    lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value))
+    return "\n".join(lines)
+
+
+def facts_json(facts: PictureFacts) -> str:
+    """The facts as canonical JSON in ASCII: sorted keys, no spaces, a schema number."""
+    content = asdict(facts) | {"guidance": float(facts.guidance), "schema": SCHEMA}
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def png_bytes(pixels: NDArray[np.uint8], facts: PictureFacts, *, compress_level: int = 1) -> bytes:
+    """A PNG of pixels (height, width, 3) that holds the facts; equal arguments give equal bytes.
+
+    `compress_level` is zlib's, 0 to 9.
+    """
+    if pixels.shape != (facts.height, facts.width, 3) or pixels.dtype.name != "uint8":
+        raise PictureTextError(
+            f"pixels of shape {pixels.shape} and type {pixels.dtype}, "
+            f"where ({facts.height}, {facts.width}, 3) of uint8 were said"
+        )
+    text = PngImagePlugin.PngInfo()
+    # Pillow makes a tEXt chunk of Latin-1 and an iTXt chunk of all other text.
+    text.add_text(_WEBUI_CHUNK, infotext(facts))
+    text.add_text(_CHUNK, facts_json(facts))
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", pnginfo=text, compress_level=compress_level)
+    return file.getvalue()
+
+
+def read_facts(png: bytes, name: str = "the picture") -> PictureFacts:
+    """The facts in a PNG that this program wrote; `name` is the file's, for messages."""
+    try:
+        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
+            text = picture.info.get(_CHUNK)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise PictureTextError(f"{name}: not a PNG that can be read", "Make the picture again.") from error
+    if not isinstance(text, str):
+        raise PictureTextError(
+            f"{name}: no {_CHUNK} text in this PNG",
+            "It is not from crossinit, or was saved again by a program that drops text.",
+        )
+    try:
+        return _facts_of(text)
+    except PictureTextError as error:
+        raise PictureTextError(f"{name}: {error.message}", error.hint) from error
+
+
+def _facts_of(text: str) -> PictureFacts:
+    """The facts in canonical JSON; keys that a later version may have added are passed over."""
+    try:
+        content = json.loads(text)
+        schema = content["schema"]
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise PictureTextError(f"its text has schema {schema}, newer than {SCHEMA}", "Update crossinit.")
+        return _READER.validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise PictureTextError(f"its {_CHUNK} text is damaged: {where}: {first['msg']}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise PictureTextError(f"its {_CHUNK} text is damaged: not the JSON that crossinit writes") from error
+
+
+def _quoted(value: str) -> str:
+    """A value as A1111 writes it: in JSON's quotes wherever its reader would cut or change the bare text."""
+    bare = value == value.strip() and not any(character in value for character in ',:"')
+    return value if bare else json.dumps(value, ensure_ascii=False)
+
+
+def _refuse_unprintable(name: str, value: str) -> None:
+    """Refuse line breaks, other control characters and halves of surrogate pairs: readers trip over them."""
+    for character in value:
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            raise PictureTextError(
+                f"{name} has the character U+{ord(character):04X}, which picture text cannot hold",
+                "Remove line breaks and control characters.",
+            )

@@ -1,0 +1,311 @@
+"""Manifest → Plan: every job with the digest of all that decides its result, frozen in the output folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crossinit_batch import __version__, layout
+from crossinit_batch.digest import digest_of, sha256
+from crossinit_batch.errors import OutputError
+from crossinit_batch.init_source import init_parts
+from crossinit_batch.manifest import Manifest
+from crossinit_batch.methods import Method
+from crossinit_batch.model_source import ModelSource
+from crossinit_batch.prompts import Prompt
+from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
+from crossinit_batch.store import Store, read_source, reason_of
+
+SCHEMA = 1
+
+Item = TypeVar("Item")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Photograph(_Record):
+    """A source picture: its path or URL and the SHA-256 of its bytes; `problem` instead where it can't be read."""
+
+    path: str
+    sha256: str = ""
+    problem: str = ""
+
+
+class PlannedModel(_Record):
+    """The base model and what was found under its name."""
+
+    settings: ModelSettings
+    revision: str | None
+    fingerprint: str
+    dtype: str
+
+    @property
+    def label(self) -> str:
+        """What results say they were made with: a hub id, or a folder's last name, never a path."""
+        return self.settings.id if self.revision else PurePath(self.settings.id).name
+
+
+class Job(_Record):
+    """One identity by one method: its embedding (`digest`), then its pictures.
+
+    `source` is the embedding's file where it is given instead of learned.
+    """
+
+    method: str
+    identity: str
+    digest: str
+    source: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.method, self.identity
+
+
+class JobBatch(_Record):
+    """Identities of one method that share U-Net batches; who shares one decides the last bits, so it is frozen."""
+
+    work: Literal["learn", "import", "render"]
+    method: str
+    identities: tuple[str, ...]
+    digest: str
+
+
+class PlannedIdentity(_Record):
+    id: str
+    photographs: tuple[Photograph, ...] = ()
+
+
+class Plan(_Record):
+    """What will be done; `resume`, `status`, `verify`, engines and reports read it from the output folder."""
+
+    plan: int = SCHEMA
+    version: str = __version__
+    name: str
+    seed: int
+    model: PlannedModel
+    methods: tuple[Method, ...]
+    prompts: tuple[Prompt, ...]
+    render: RenderSettings
+    compute: ComputeSettings
+    identities: tuple[PlannedIdentity, ...]
+    jobs: tuple[Job, ...]
+    batches: tuple[JobBatch, ...] = Field(default=())
+
+    def method(self, name: str) -> Method:
+        return next(method for method in self.methods if method.name == name)
+
+    @cached_property
+    def people(self) -> dict[str, PlannedIdentity]:
+        """The identities by their ids."""
+        return {identity.id: identity for identity in self.identities}
+
+    @cached_property
+    def render_digest(self) -> str:
+        """The digest of all that decides pictures besides embedding, prompt and index."""
+        return digest_of(
+            "render",
+            {
+                "render": self.render.model_dump(mode="json", exclude={"images_per_prompt"}),
+                "model": self.model.fingerprint,
+                "dtype": self.model.dtype,
+                "seed": self.seed,
+            },
+        )
+
+    def pictures(self, job: Job) -> Iterator[PlannedPicture]:
+        """Every picture of a job, in the order of prompts and indices."""
+        for number, prompt in enumerate(self.prompts):
+            for index in range(self.render.images_per_prompt):
+                yield PlannedPicture(job, number, prompt, index)
+
+    @property
+    def pictures_a_job(self) -> int:
+        return len(self.prompts) * self.render.images_per_prompt
+
+
+@dataclass(frozen=True)
+class PlannedPicture:
+    """Picture `index` of prompt `number` (both from 0) of a job."""
+
+    job: Job
+    number: int
+    prompt: Prompt
+    index: int
+
+    @property
+    def name(self) -> str:
+        """Its file, relative to the job's images folder."""
+        return layout.image_name(self.number, self.prompt, self.index)
+
+
+def make_plan(manifest: Manifest, source: ModelSource | None, dtype: str) -> Plan:
+    """The plan of a manifest on this model in this precision, without batches; reads every photograph once.
+
+    `source` None stands for a model that is not on this machine yet: then no digest can match a stored result.
+    """
+    paths = [path for identity in manifest.identities for path in identity.photographs]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        hashed = dict(zip(paths, pool.map(_hash, paths), strict=True))
+    identities = tuple(
+        PlannedIdentity(id=identity.id, photographs=tuple(hashed[path] for path in identity.photographs))
+        for identity in manifest.identities
+    )
+    fingerprint = source.fingerprint if source else "unknown"
+    model = PlannedModel(
+        settings=manifest.model,
+        revision=source.revision if source else None,
+        fingerprint=fingerprint,
+        dtype=dtype,
+    )
+    jobs = []
+    for method in manifest.methods:
+        decided = method_parts(method, model, manifest.seed)
+        jobs += [
+            Job(
+                method=method.name,
+                identity=identity.id,
+                digest=digest_of("embedding", {**identity_parts(identity), **decided}),
+            )
+            for identity in identities
+        ]
+    return Plan(
+        name=manifest.name,
+        seed=manifest.seed,
+        model=model,
+        methods=manifest.methods,
+        prompts=manifest.prompts,
+        render=manifest.render,
+        compute=manifest.compute,
+        identities=identities,
+        jobs=tuple(jobs),
+    )
+
+
+def _hash(path: str) -> Photograph:
+    try:
+        return Photograph(path=path, sha256=sha256(read_source(path)))
+    except OSError as error:
+        return Photograph(path=path, problem=f"cannot be read: {reason_of(error)}")
+
+
+def method_parts(method: Method, model: PlannedModel, seed: int) -> dict[str, Any]:
+    """What decides an embedding besides the identity."""
+    return {
+        "settings": method.learned.model_dump(mode="json", exclude={"init"}),
+        "init": init_parts(method.learned.init),
+        "model": model.fingerprint,
+        "dtype": model.dtype,
+        "seed": seed,
+    }
+
+
+def identity_parts(identity: PlannedIdentity) -> dict[str, Any]:
+    """What decides an embedding besides the method: the id, which keys the draws, and the pictures' bytes."""
+    photographs = [photograph.sha256 or photograph.path for photograph in identity.photographs]
+    return {"identity": identity.id, "photographs": photographs}
+
+
+def picture_digest(plan: Plan, picture: PlannedPicture) -> str:
+    """The digest of one picture: its embedding, prompt, index and all settings, not its number among prompts."""
+    return digest_of(
+        "picture",
+        {
+            "embedding": picture.job.digest,
+            "prompt": picture.prompt.text,
+            "index": picture.index,
+            "render": plan.render_digest,
+        },
+    )
+
+
+def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan | None) -> Plan:
+    """The plan with batches for the pending jobs, each given with whether it still needs its embedding.
+
+    Batches of an earlier plan in the same folder are kept where none of their jobs has changed, so that a run that
+    was cut goes on with the same company.
+    """
+    waiting = {job.key: needs_embedding for job, needs_embedding in pending}
+    digests = {job.key: job.digest for job in plan.jobs}
+    kept = []
+    for batch in frozen.batches if frozen and frozen.compute == plan.compute else ():
+        members = [(batch.method, identity) for identity in batch.identities]
+        unchanged = all(key in digests for key in members) and batch.digest == _batch_digest(
+            batch.work, [digests[key] for key in members]
+        )
+        embeds = batch.work != "render" or not any(waiting.get(key, False) for key in members)
+        if unchanged and embeds and any(key in waiting for key in members):
+            kept.append(batch)
+    covered = {(batch.method, identity) for batch in kept for identity in batch.identities}
+    made = []
+    for method in plan.methods:
+        for work in ("learn", "import", "render"):
+            group = [
+                job
+                for job, needs_embedding in pending
+                if job.method == method.name and job.key not in covered and _work(job, needs_embedding) == work
+            ]
+            for chunk in balanced(group, plan.compute.identities_per_batch):
+                made.append(
+                    JobBatch(
+                        work=work,  # type: ignore[arg-type]
+                        method=method.name,
+                        identities=tuple(job.identity for job in chunk),
+                        digest=_batch_digest(work, [job.digest for job in chunk]),
+                    )
+                )
+    order = {method.name: number for number, method in enumerate(plan.methods)}
+    batches = sorted([*kept, *made], key=lambda batch: order[batch.method])
+    return plan.model_copy(update={"batches": tuple(batches)})
+
+
+def _work(job: Job, needs_embedding: bool) -> str:
+    if not needs_embedding:
+        return "render"
+    return "import" if job.source else "learn"
+
+
+def _batch_digest(work: str, digests: list[str]) -> str:
+    return digest_of("batch", {"work": work, "jobs": digests})
+
+
+def balanced(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Cut into the fewest parts of at most `size`, as even as can be."""
+    parts = -(-len(items) // size)
+    cuts = [len(items) * part // parts for part in range(parts + 1)] if parts else []
+    return [items[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+
+
+def write_plan(store: Store, plan: Plan) -> None:
+    """Freeze the plan in the output folder."""
+    store.write_json(layout.PLAN, plan.model_dump(mode="json"))
+
+
+def read_plan(store: Store) -> Plan | None:
+    """The frozen plan of an output folder, None where there is none; OutputError for one that is not ours."""
+    value = store.read_json(layout.PLAN)
+    if value is None:
+        if store.read(layout.PLAN) is not None:
+            raise OutputError(f"{store}/{layout.PLAN} is damaged", "Run the manifest again; what is done is kept.")
+        return None
+    if value.get("plan") != SCHEMA:
+        raise OutputError(
+            f"{store}/{layout.PLAN} is of schema {value.get('plan')!r}, this crossinit writes {SCHEMA}",
+            "Use the version of crossinit that made this folder, or another output folder.",
+        )
+    try:
+        return Plan.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise OutputError(
+            f"{store}/{layout.PLAN} is damaged at {place}: {first['msg']}",
+            "Run the manifest again; what is done is kept.",
+        ) from None

@@ -1,0 +1,187 @@
+"""How far a run is, counted from its events, and how long it will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from crossinit_batch.events import (
+    DenoiseStepDone,
+    EmbeddingDone,
+    Event,
+    ImagesDone,
+    JobFailed,
+    RunFinished,
+    RunInterrupted,
+    RunStarted,
+    StepDone,
+)
+
+Clock = Callable[[], float]
+
+_HALF_LIFE = 600.0
+_PAUSE = 30.0
+_AFTER_EMBEDDING = frozenset({"render", "evaluate"})
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """An estimate in seconds; `at_least` where some kind of work left has not been timed yet."""
+
+    seconds: float
+    at_least: bool
+
+
+class Pace:
+    """Seconds a unit of work, over the last ten minutes or so of that work."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._work = 0.0
+        self._events = 0.0
+
+    def add(self, seconds: float, work: float) -> None:
+        """Take in that `work` units needed `seconds`; a machine that slept in between does not count."""
+        usual = self._seconds / self._events if self._events else None
+        if usual is not None and seconds > max(_PAUSE, 20 * usual):
+            return
+        keep = 0.5 ** (seconds / _HALF_LIFE)
+        self._seconds = keep * self._seconds + seconds
+        self._work = keep * self._work + work
+        self._events = keep * self._events + 1
+
+    @property
+    def seconds_per_unit(self) -> float | None:
+        """The pace, or None before anything was timed."""
+        return self._seconds / self._work if self._work > 0 else None
+
+
+class Tally:
+    """Counts of a run; the time between two events of work goes to the kind of the later one.
+
+    With several workers that is exact while they do the same kind of work, and while the work left is mixed
+    as the work done was.
+    """
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self.start = RunStarted("", "", "", "", "", 0, 0, 0, 0, 0)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.started_at = self._clock()
+        self.embeddings = self.start.embeddings_done
+        self.images = self.start.images_done
+        self.failed = 0
+        self.batches: dict[tuple[str, tuple[str, ...]], StepDone] = {}
+        self.drawing: DenoiseStepDone | None = None
+        self.finished = False
+        self._lost_embeddings = 0
+        self._steps_left = float(self.start.steps)
+        self._images_left = float(self.start.images - self.start.images_done)
+        self._drawn_ahead = 0.0
+        self._step_pace = Pace()
+        self._image_pace = Pace()
+        self._last_work: float | None = None
+
+    def take(self, event: Event) -> None:
+        """Count one event."""
+        match event:
+            case RunStarted():
+                self.start = event
+                self._begin()
+            case StepDone():
+                self._take_step(event)
+            case DenoiseStepDone():
+                self.drawing = event if event.step < event.steps else None
+                drawn = event.images / max(event.steps, 1)
+                self._drawn_ahead += drawn
+                self._worked(self._image_pace, drawn)
+            case ImagesDone():
+                self._take_images(event)
+            case EmbeddingDone():
+                self.embeddings += 1
+                self._forget(event.method, event.identity)
+            case JobFailed():
+                self._take_failure(event)
+            case RunFinished() | RunInterrupted():
+                self.finished = True
+                self.batches.clear()
+                self.drawing = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run started."""
+        return self._clock() - self.started_at
+
+    @property
+    def left(self) -> TimeLeft | None:
+        """How long the rest will take, or None before anything was timed."""
+        embedded = self.embeddings + self._lost_embeddings >= self.start.embeddings
+        steps = 0.0 if embedded else max(self._steps_left, 0.0)
+        images = max(self._images_left - self._drawn_ahead, 0.0)
+        parts = [(steps, self._step_pace.seconds_per_unit), (images, self._image_pace.seconds_per_unit)]
+        needed = [(work, pace) for work, pace in parts if work > 1e-6]
+        if needed and all(pace is None for _, pace in needed):
+            return None
+        seconds = sum(work * pace for work, pace in needed if pace is not None)
+        return TimeLeft(seconds, any(pace is None for _, pace in needed))
+
+    def _take_step(self, event: StepDone) -> None:
+        for method, identities in list(self.batches):
+            # A batch that lost a member goes on under the names that are left.
+            regrouped = identities != event.identities and not set(identities).isdisjoint(event.identities)
+            if method == event.method and regrouped:
+                del self.batches[method, identities]
+        self.batches[event.method, event.identities] = event
+        self._steps_left -= len(event.identities)
+        self._worked(self._step_pace, len(event.identities))
+
+    def _take_images(self, event: ImagesDone) -> None:
+        self.images += event.images
+        self._images_left -= event.images
+        ahead = min(self._drawn_ahead, event.images)
+        self._drawn_ahead -= ahead
+        # Where denoising steps were reported the pictures are timed by them; storing adds seconds, no work.
+        self._worked(self._image_pace, event.images - ahead)
+
+    def _take_failure(self, event: JobFailed) -> None:
+        self.failed += 1
+        if event.stage == "evaluate":
+            return
+        each = self.start.images / self.start.embeddings if self.start.embeddings else 0.0
+        self._images_left -= each
+        if event.stage in _AFTER_EMBEDDING:
+            return
+        step = self._forget(event.method, event.identity)
+        pending = self.start.embeddings - self.embeddings - self._lost_embeddings
+        average = self._steps_left / pending if pending > 0 else 0.0
+        self._steps_left -= average if step is None else step.steps - step.step
+        self._lost_embeddings += 1
+
+    def _forget(self, method: str, identity: str) -> StepDone | None:
+        for key, step in self.batches.items():
+            if key[0] == method and identity in key[1]:
+                del self.batches[key]
+                others = tuple(other for other in key[1] if other != identity)
+                if others:
+                    self.batches[method, others] = replace(step, identities=others)
+                return step
+        return None
+
+    def _worked(self, pace: Pace, work: float) -> None:
+        now = self._clock()
+        if self._last_work is not None:
+            pace.add(now - self._last_work, work)
+        self._last_work = now
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them, the two largest units: 34 s, 12 min 3 s, 1 h 12 min, 3 d 4 h."""
+    minutes, second = divmod(max(round(seconds), 0), 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    parts = [(day, "d"), (hour, "h"), (minute, "min"), (second, "s")]
+    first = next((index for index, (number, _) in enumerate(parts) if number), len(parts) - 1)
+    return " ".join(f"{n} {unit}" for n, unit in parts[first : first + 2] if n) or "0 s"

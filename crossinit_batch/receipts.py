@@ -1,0 +1,59 @@
+"""Receipts: what was made, byte for byte, and from what; written last, so what has a valid one is whole.
+
+`facts` are decided by the job alone; `run` holds what differs from run to run: seconds, device, versions, time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crossinit_batch.store import Store, StoredFile
+
+SCHEMA = 1
+
+
+class ReceiptFile(BaseModel):
+    """One file of a receipt, its name relative to the receipt's folder; `digest` is set for pictures."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int
+    sha256: str
+    digest: str | None = None
+
+    @property
+    def stored(self) -> StoredFile:
+        return StoredFile(self.size, self.sha256)
+
+
+class Receipt(BaseModel):
+    """What a job left in its folder. `digest` is the job's; the pictures of one folder have one each instead."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    receipt: int = SCHEMA
+    kind: Literal["embedding", "images"]
+    method: str
+    identity: str
+    digest: str
+    files: dict[str, ReceiptFile]
+    facts: dict[str, Any] = Field(default_factory=dict)
+    run: dict[str, Any] = Field(default_factory=dict)
+
+
+def read_receipt(store: Store, name: str) -> Receipt | None:
+    """The receipt in a file, or None where there is none, or none that this version understands."""
+    value = store.read_json(name)
+    if value is None or value.get("receipt") != SCHEMA:
+        return None
+    try:
+        return Receipt.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def write_receipt(store: Store, name: str, receipt: Receipt) -> None:
+    """Publish a receipt; the files it names must stand already."""
+    store.write_json(name, receipt.model_dump(mode="json", exclude_none=True))

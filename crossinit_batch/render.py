@@ -1,0 +1,67 @@
+"""Embeddings x prompts x seeds → pictures: one denoising loop over a mixed batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from torch import Tensor
+
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.draws import initial_latents
+from crossinit_batch.settings import RenderSettings
+
+SCHEDULERS: dict[str, Any] = {
+    "dpmsolver++": DPMSolverMultistepScheduler,
+    "ddim": DDIMScheduler,
+    "euler": EulerDiscreteScheduler,
+}
+
+
+def encode_prompt(model: BaseModel, text: str, v: Tensor | None) -> Tensor:
+    """Hidden states (1, length, width) of a prompt with v (tokens, width) in its slot.
+
+    Encoded alone, so that they do not depend on what else is encoded.
+    """
+    caption = model.caption(text, tokens=0 if v is None else v.shape[0])
+    with torch.no_grad():
+        if v is None or caption.slot is None:
+            return model.encode_text(caption.ids)
+        return model.encode_text(caption.ids, torch.tensor([caption.slot]), v[None].to(model.device))
+
+
+def denoise(
+    model: BaseModel,
+    states: Tensor,
+    empty: Tensor,
+    seeds: Sequence[int],
+    settings: RenderSettings,
+    on_step: Callable[[int], bool] = lambda _step: True,
+) -> Tensor | None:
+    """Latents (B, channels, side, side) for states (B, length, width), with classifier-free guidance.
+
+    `empty` (1, length, width) are the states of the negative prompt. `on_step(step)` after each step may return
+    False to give up; then the result is None.
+    """
+    scheduler = SCHEDULERS[settings.scheduler].from_config(model.scheduler_config)
+    scheduler.set_timesteps(settings.steps, device=model.device)
+    side = (settings.size or model.native_size) // model.latent_scale
+    shape = (int(model.unet.config.in_channels), side, side)
+    latents = torch.cat([initial_latents(seed, shape) for seed in seeds]).to(model.device)
+    latents = latents * scheduler.init_noise_sigma
+    guided = settings.guidance > 1
+    if guided:
+        states = torch.cat([empty.expand_as(states), states])
+    with torch.no_grad():
+        for step, timestep in enumerate(scheduler.timesteps, start=1):
+            sample = torch.cat([latents, latents]) if guided else latents
+            noise = model.predict_noise(scheduler.scale_model_input(sample, timestep), timestep, states)
+            if guided:
+                without, towards = noise.chunk(2)
+                noise = without + settings.guidance * (towards - without)
+            latents = scheduler.step(noise, timestep, latents).prev_sample
+            if not on_step(step):
+                return None
+    return latents

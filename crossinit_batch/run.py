@@ -1,0 +1,218 @@
+"""One run, from a manifest, a cut run's folder or given embeddings to a finished output folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+from crossinit_batch import layout
+from crossinit_batch.context import RunContext, machine_facts
+from crossinit_batch.device import choose_device, resolve_dtype
+from crossinit_batch.engines.local import run_local
+from crossinit_batch.errors import Interrupted, ModelError, OutputError
+from crossinit_batch.events import (
+    EmbeddingDone,
+    Event,
+    ImagesDone,
+    JobFailed,
+    Note,
+    Reporter,
+    RunFinished,
+    RunInterrupted,
+    RunStarted,
+    Warned,
+)
+from crossinit_batch.inventory import Inventory, take_inventory
+from crossinit_batch.manifest import Manifest
+from crossinit_batch.model_source import ModelSource, locate_model
+from crossinit_batch.plan import Plan, make_plan, read_plan, with_batches, write_plan
+from crossinit_batch.settings import ModelSettings
+from crossinit_batch.showcase import write_gallery, write_report
+from crossinit_batch.stopping import StopRequest
+from crossinit_batch.store import Store
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How this run is done; nothing here changes a result."""
+
+    device: str | None = None
+    allow_pickle: bool = False
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: the folder as it stands, and what failed."""
+
+    store: Store
+    inventory: Inventory
+    failures: tuple[JobFailed, ...]
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.inventory.finished and not self.failures else 1
+
+
+@dataclass
+class _Tally:
+    """Passes events on and remembers what failed and how much was made."""
+
+    report: Reporter
+    failures: list[JobFailed] = field(default_factory=list)
+    embeddings: int = 0
+    images: int = 0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case JobFailed():
+                self.failures.append(event)
+            case EmbeddingDone():
+                self.embeddings += 1
+            case ImagesDone():
+                self.images += event.images
+        self.report(event)
+
+
+def run_manifest(manifest: Manifest, report: Reporter, stop: StopRequest, options: RunOptions) -> RunResult:
+    """Plan a manifest and do what is not done yet."""
+
+    def plan_it(source: ModelSource, dtype: str) -> Plan:
+        return make_plan(manifest, source, dtype)
+
+    return run_plan(Store(manifest.output), manifest.model, plan_it, report, stop, options, manifest.text)
+
+
+def run_plan(
+    store: Store,
+    model: ModelSettings,
+    plan_it: Callable[[ModelSource, str], Plan],
+    report: Reporter,
+    stop: StopRequest,
+    options: RunOptions,
+    text: str | None = None,
+) -> RunResult:
+    """Make a plan with `plan_it`, freeze it in the folder, and do what is not done yet.
+
+    `text` is the manifest as the user wrote it. A precision left to us is the one that an earlier run in the same
+    folder used, so that results of two precisions do not mix.
+    """
+    source = _located(model)
+    device = choose_device(options.device)
+    store.prepare()
+    with store.locked():
+        frozen = _frozen_plan(store, report)
+        asked = frozen.model.dtype if frozen and model.dtype == "auto" else model.dtype
+        plan = plan_it(source, resolve_dtype(asked, device))
+        if text is not None:
+            store.write(layout.MANIFEST, text.encode())
+        return _execute(store, plan, frozen, source, str(device), report, stop, options)
+
+
+def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOptions) -> RunResult:
+    """Go on with the plan that is frozen in an output folder."""
+    plan = read_plan(store)
+    if plan is None:
+        raise OutputError(
+            f"{store} has no {layout.PLAN}, so it is not an output folder of crossinit",
+            "Name the folder that a manifest's `output:` names.",
+        )
+    source = _located(plan.model.settings)
+    if source.fingerprint != plan.model.fingerprint:
+        raise OutputError(
+            f"model {plan.model.label!r} has changed since {store} was planned "
+            f"(fingerprint {source.fingerprint[:16]}, planned {plan.model.fingerprint[:16]})",
+            "Bring back the old model, or run the manifest again to do everything with the new one.",
+        )
+    device = choose_device(options.device)
+    store.prepare()
+    with store.locked():
+        return _execute(store, plan, plan, source, str(device), report, stop, options)
+
+
+def _located(settings: ModelSettings) -> ModelSource:
+    source = locate_model(settings)
+    if source is None:
+        raise ModelError(f"model {settings.id!r} cannot be found")
+    return source
+
+
+def _frozen_plan(store: Store, report: Reporter) -> Plan | None:
+    """The plan of an earlier run in this folder; a damaged one is as none, since receipts say what is done."""
+    try:
+        return read_plan(store)
+    except OutputError as error:
+        report(Warned(f"{error.message}; planning anew"))
+        return None
+
+
+def _execute(
+    store: Store,
+    plan: Plan,
+    frozen: Plan | None,
+    source: ModelSource,
+    device: str,
+    report: Reporter,
+    stop: StopRequest,
+    options: RunOptions,
+) -> RunResult:
+    """Freeze the plan, do its batches, and write gallery, report and failures."""
+    began = time.monotonic()
+    swept = store.sweep()
+    inventory = take_inventory(store, plan)
+    plan = with_batches(plan, inventory.pending, frozen)
+    write_plan(store, plan)
+    tally = _Tally(report)
+    tally(_started(store, plan, inventory, device))
+    if swept:
+        tally(Note(f"removed {swept} temporary files of a run that was killed"))
+    facts = machine_facts(device, plan.model.dtype)
+    context = RunContext(plan, store, inventory, tally, stop, options.allow_pickle, facts)
+    try:
+        with stop.listening():
+            counters = run_local(context, source, device)
+    except Interrupted as interrupted:
+        _write_failures(store, tally.failures)
+        signal = stop.signal.name if stop.signal else ""
+        tally(RunInterrupted(store.url, signal, interrupted.message))
+        raise
+    after = take_inventory(store, plan)
+    _write_failures(store, tally.failures)
+    write_gallery(store, after, tally.failures)
+    seconds = time.monotonic() - began
+    work = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in asdict(counters).items() if value)
+    write_report(store, after, tally.failures, {"Last run": f"{seconds:.0f} s on {device}: {work or 'nothing to do'}"})
+    skipped = sum(state.has_embedding for state in inventory.states.values())
+    tally(RunFinished(store.url, tally.embeddings, tally.images, len(tally.failures), skipped, seconds))
+    return RunResult(store, after, tuple(tally.failures))
+
+
+def _started(store: Store, plan: Plan, inventory: Inventory, device: str) -> RunStarted:
+    states = inventory.states.values()
+    steps = sum(
+        plan.method(state.job.method).learned.steps
+        for state in states
+        if not state.has_embedding and state.job.source is None
+    )
+    return RunStarted(
+        name=plan.name,
+        output=store.url,
+        model=plan.model.label,
+        device=device,
+        dtype=plan.model.dtype,
+        embeddings=len(plan.jobs),
+        embeddings_done=sum(state.has_embedding for state in states),
+        images=len(plan.jobs) * plan.pictures_a_job,
+        images_done=sum(len(state.pictures) for state in states),
+        steps=steps,
+    )
+
+
+def _write_failures(store: Store, failures: list[JobFailed]) -> None:
+    """Write failures.json, or remove it where nothing failed."""
+    if not failures:
+        store.remove(layout.FAILURES)
+        return
+    fields = ("method", "identity", "stage", "reason", "hint")
+    rows = [{name: getattr(failure, name) for name in fields} for failure in failures]
+    store.write_json(layout.FAILURES, {"failures": rows})

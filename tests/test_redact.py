@@ -1,0 +1,100 @@
+"""No credential and no control character gets through."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossinit_batch.redact import redact_url, redact_urls, shown, shown_lines, visible
+
+
+@pytest.mark.parametrize(
+    ("url", "redacted"),
+    [
+        ("s3://key:SECRET@bucket/out/a", "s3://bucket/out/a"),
+        ("s3://key:SEC/RET@bucket/out", "s3://bucket/out"),
+        ("s3://key:SEC?R#ET@bucket/out", "s3://bucket/out"),
+        ("s3://key:SEC@RET@bucket/out", "s3://bucket/out"),
+        ("https://user:SECRET@host:8443/a?X-Amz-Signature=SECRET#SECRET", "https://host:8443/a"),
+        ("https://SECRET@github.com/org/repo.git", "https://github.com/org/repo.git"),
+        ("https://[::1]:9000/bucket?token=SECRET", "https://[::1]:9000/bucket"),
+        ("https://user:SECRET", "https://user"),
+        ("zip://*.png::https://u:SECRET@host/x.zip?s=SECRET", "zip://*.png::https://host/x.zip"),
+        ("simplecache::s3://k:SECRET@b/x", "simplecache::s3://b/x"),
+        (
+            "abfs://container@account.dfs.core.windows.net/x",
+            "abfs://container@account.dfs.core.windows.net/x",
+        ),
+        ("s3://bucket/a@b/c", "s3://bucket/a@b/c"),
+        ("http://localhost:9000/a@b", "http://localhost:9000/a@b"),
+        ("memory://x", "memory://x"),
+        ("out/celeba #1?", "out/celeba #1?"),
+        ("/data/me@home/out", "/data/me@home/out"),
+        ("", ""),
+    ],
+)
+def test_user_info_query_and_fragment_go(url: str, redacted: str) -> None:
+    assert redact_url(url) == redacted
+    assert "SECRET" not in redact_url(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("could not read 'https://h/x?sig=SECRET', try again", "could not read 'https://h/x', try again"),
+        ("from s3://k:SECRET@b/x to (s3://k:SECRET@c/y).", "from s3://b/x to (s3://c/y)."),
+        ("s3://k:SECRET@a,s3://v:SECRET@b", "s3://a,s3://b"),
+        ("a {} person: 3 of 4?", "a {} person: 3 of 4?"),
+    ],
+)
+def test_urls_in_a_sentence_are_redacted(text: str, redacted: str) -> None:
+    assert redact_urls(text) == redacted
+
+
+secrets = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=6, max_size=12).map(
+    "QQ".__add__
+)
+
+
+@given(secrets, st.sampled_from(["{s}", "a/{s}", "{s}+/=", "a?{s}", "a#{s}", "{s}@", "a:{s}"]))
+def test_no_password_survives_wherever_its_odd_characters_stand(secret: str, form: str) -> None:
+    url = f"https://user:{form.format(s=secret)}@host/path?key={secret}#{secret}"
+    assert secret not in redact_url(url)
+    assert secret not in redact_urls(f"error: {url}: no such file")
+    assert redact_url(url) == "https://host/path"
+
+
+@given(st.text())
+def test_redaction_and_escapes_never_raise_and_settle(text: str) -> None:
+    assert redact_urls(redact_urls(text)) == redact_urls(text)
+    assert visible(visible(text)) == visible(text)
+    assert "\n" not in shown(text) and "\x1b" not in shown(text)
+
+
+def test_a_long_word_without_a_url_takes_no_long() -> None:
+    word = "a" * 200_000
+    assert redact_urls(word) == word
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\nb\rc\td", "a\\nb\\rc\\td"),
+        ("\x9b31m", "\\x9b31m"),
+        ("\u202egnp", "\\u202egnp"),
+        ("\u2028", "\\u2028"),
+        ("\udc80", "\\udc80"),
+        ("Zoë 👩‍🔬 [red]", "Zoë 👩‍🔬 [red]"),
+    ],
+)
+def test_control_characters_become_visible(text: str, escaped: str) -> None:
+    assert visible(text) == escaped
+    visible(text).encode("utf-8")
+
+
+def test_lines_of_foreign_text_lose_blank_ones_only() -> None:
+    assert shown_lines("out of memory\r\n\n  at s3://k:S@b/x\x07\n") == [
+        "out of memory",
+        "  at s3://b/x\\x07",
+    ]
+    assert shown_lines(" \n") == []
