@@ -202,9 +202,11 @@ class Reader:
         names = tuple(known)
         strangers = [word for word in node.values if word not in known]
         for word in strangers:
-            if len(strangers) <= 20 and (close := suggestion(word, names)):
+            few = len(strangers) <= 20  # a guess takes a while
+            if few and (close := suggestion(word, names)):
                 meant.add(close)
-            self.report(node.keys[word], _joined(key, word), unknown(word, names, "key"))
+            message = unknown(word, names, "key") if few else f"unknown key {shown(word)}"
+            self.report(node.keys[word], _joined(key, word), message)
         return {
             word: self._read(value, known[word], _joined(key, word))
             for word, value in node.values.items()
@@ -220,7 +222,10 @@ class Reader:
             try:
                 return model.model_validate(good)
             except ValidationError as error:
-                for detail in error.errors(include_url=False):
+                # Of a union every branch complains; one of the wrong kind of value has the least to say.
+                for detail in sorted(
+                    error.errors(include_url=False), key=lambda one: one["type"].endswith("_type")
+                ):
                     if detail["type"] == "missing" and (
                         detail["loc"][0] in values or detail["loc"][0] in meant
                     ):
@@ -315,9 +320,8 @@ def _message(detail: ErrorDetails, instead: str) -> str:
     if kind == "literal_error":
         options = tuple(word.strip("' ") for word in context["expected"].replace(" or ", ", ").split(","))
         meant = suggestion(str(detail["input"]), options)
-        return f"expected one of {', '.join(options)}, found {instead}" + (
-            f": did you mean {meant}?" if meant else ""
-        )
+        choice = ", ".join(options) if len(options) == 1 else f"one of {', '.join(options)}"
+        return f"expected {choice}, found {instead}" + (f": did you mean {meant}?" if meant else "")
     if kind == "too_short" and detail["input"] in ([], ()):
         return "the list is empty"
     words = _COMPLAINTS.get(kind)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,6 +17,7 @@ from crossinit_batch.init_source import init_parts
 from crossinit_batch.manifest import Manifest
 from crossinit_batch.methods import Method
 from crossinit_batch.model_source import ModelSource
+from crossinit_batch.picture_text import model_label
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
 from crossinit_batch.store import Store, read_source, reason_of
@@ -50,7 +50,7 @@ class PlannedModel(_Record):
     @property
     def label(self) -> str:
         """What results say they were made with: a hub id, or a folder's last name, never a path."""
-        return self.settings.id if self.revision else PurePath(self.settings.id).name
+        return model_label(self.settings.id)
 
 
 class Job(_Record):

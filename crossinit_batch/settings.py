@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crossinit_batch.errors import RequestError
 
@@ -111,6 +111,13 @@ class RenderSettings(Settings):
     size: Annotated[int, Field(ge=64, le=2048, multiple_of=8)] | None = Field(
         None, description="Side of the square picture in pixels; absent, the size the model was trained at."
     )
+
+    @field_validator("negative_prompt")
+    @classmethod
+    def _one_line(cls, text: str) -> str:
+        if not text.isprintable():
+            raise ValueError("has a line break or a control character; write it as one line")
+        return text
 
 
 class ComputeSettings(Settings):

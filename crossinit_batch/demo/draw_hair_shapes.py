@@ -85,11 +85,13 @@ def _curtain(face: Anatomy, flare: float, bottom: float, waves: float = 0.0) -> 
 
 
 def _behind_afro(face: Anatomy, covered: bool) -> list[Points]:
-    size = 0.98 + 1.3 * face.hair_rise
+    """A round cloud; under a hat, what is left of it at the sides."""
+    size = 0.98 + (0.5 if covered else 1.3) * face.hair_rise
     ring = [(size * math.sin(a), -0.3 - 0.94 * size * math.cos(a)) for a in np.linspace(-2.35, 2.35, 19)]
     if covered:
-        ring = [(x, y) for x, y in ring if y > -0.75]
-    return [*_curls(ring, 0.22), *([] if covered else [ellipse(0, -0.32, size, size * 0.95)])]
+        sides = [ellipse(side * (face.width + 0.06), -0.08, 0.32, 0.5) for side in (-1, 1)]
+        return [*_curls([(x, y) for x, y in ring if y > -0.6], 0.22), *sides]
+    return [*_curls(ring, 0.22), ellipse(0, -0.32, size, size * 0.95)]
 
 
 def _behind_bun(face: Anatomy, covered: bool) -> list[Points]:

@@ -29,11 +29,11 @@ def head_outline(face: Anatomy) -> Points:
     return loop(
         mirrored(
             [
-                (0, -1.0),
-                (0.48 * w, -0.935),
-                (0.87 * w, -0.6),
+                (0, -1.025),
+                (0.46 * w, -0.915),
+                (0.86 * w, -0.59),
                 (w, -0.12),
-                (w * (0.95 + 0.06 * face.cheek), 0.28),
+                (w * (0.93 + 0.1 * face.cheek), 0.28),
                 (w * (0.58 + 0.46 * face.jaw), 0.64 * chin),
                 (w * (0.2 + 0.5 * face.jaw), 0.9 * chin + low * 0.7),
                 (w * (0.06 + 0.34 * face.jaw), 0.985 * chin + low),
@@ -117,7 +117,7 @@ def draw_head(canvas: Canvas, face: Anatomy, light_from: float) -> Image.Image:
     canvas.glow((side * 0.5 * w, 0.3), (0.28, 0.2), face.skin_light, 0.35, inside)
     rose = mix(face.skin, (226, 74, 74), 0.2 + 0.35 * sum(face.skin) / 640)
     for x in (-0.58 * w, 0.58 * w):
-        canvas.glow((x, 0.37), (0.3, 0.21), rose, 0.3 + 0.14 * face.cheek + 0.25 * face.pose.blush, inside)
+        canvas.glow((x, 0.37), (0.3, 0.21), rose, 0.22 + 0.28 * face.cheek + 0.25 * face.pose.blush, inside)
     return inside
 
 
@@ -142,5 +142,5 @@ def draw_marks(canvas: Canvas, face: Anatomy, freckles: float, beauty_mark: floa
     if beauty_mark > 0:
         side = -1 if beauty_mark < 0.75 else 1
         canvas.fill(
-            ellipse(side * (face.mouth_rx + 0.1), face.mouth_y - 0.11, 0.032, 0.032), shadow(face.skin, 0.85)
+            ellipse(side * (face.mouth_rx + 0.1), face.mouth_y - 0.11, 0.038, 0.038), shadow(face.skin, 0.85)
         )

@@ -31,7 +31,7 @@ def _full_beard(face: Anatomy, reach: float) -> Points:
     low = face.pose.drop * 0.25 if face.pose.teeth == 0 else 0.0
     outer = [
         (w * 1.0, 0.04),
-        (w * (0.97 + 0.06 * face.cheek) + reach * 0.5, 0.32),
+        (w * (0.95 + 0.1 * face.cheek) + reach * 0.5, 0.32),
         (w * (0.58 + 0.46 * face.jaw) + reach, 0.66 * chin),
         (w * (0.2 + 0.5 * face.jaw) + reach * 0.8, 0.93 * chin + reach * 0.7 + low),
         (0.0, chin + 0.02 + reach + low),

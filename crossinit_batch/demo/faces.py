@@ -66,5 +66,5 @@ def _mild_scene(rng: random.Random) -> Scene:
     """A portrait before a plain wall, neutral or with a slight smile."""
     smile = rng.random() < 0.5
     scene = Scene().retaken(rng)
-    strength = round(0.25 + 0.2 * rng.random(), 4)
+    strength = round(0.3 + 0.18 * rng.random(), 4)
     return replace(scene, expression="happy", intensity=strength) if smile else scene

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -20,7 +21,10 @@ from crossinit_batch.demo.person import Person
 from crossinit_batch.demo.scene import ACCESSORIES, BACKGROUNDS, CHOICES, EXPRESSIONS, STYLES, Scene
 from crossinit_batch.errors import RequestError
 
+Subject = TypeVar("Subject", Person, Scene)
+
 NOTICED = 12.0
+NOISE = 5.0
 PLAIN = Scene()
 PERSON = replace(
     Person.random(random.Random(4)),
@@ -42,6 +46,10 @@ MOUTH = (22, 38, 42, 50)
 FACE = (17, 16, 47, 52)
 TOP = (8, 0, 56, 24)
 LOWER = (14, 30, 50, 54)
+
+
+def changed(one: Subject, changes: dict[str, Any]) -> Subject:
+    return replace(one, **changes)
 
 
 def pixels(person: Person, scene: Scene, size: int = 64) -> NDArray[np.float64]:
@@ -91,7 +99,7 @@ def test_the_same_bytes_in_a_fresh_process() -> None:
     ("part", "words"), [(WHOLE, "background"), (WHOLE, "accessory"), (WHOLE, "style"), (FACE, "expression")]
 )
 def test_any_two_words_of_an_attribute_look_different(part: tuple[int, int, int, int], words: str) -> None:
-    drawn = {word: pixels(PERSON, replace(PLAIN, **{words: word})) for word in CHOICES[words]}
+    drawn = {word: pixels(PERSON, changed(PLAIN, {words: word})) for word in CHOICES[words]}
     names = list(drawn)
     for index, one in enumerate(names):
         for two in names[index + 1 :]:
@@ -105,75 +113,64 @@ def test_expressions_move_mouth_and_brows_or_eyes(expression: str, seed: int) ->
     calm, moved = pixels(person, PLAIN), pixels(person, replace(PLAIN, expression=expression))
     assert change(calm, moved, MOUTH) > NOTICED
     assert max(change(calm, moved, BROWS), change(calm, moved, EYES)) > NOTICED
-    assert change(calm, moved, (0, 54, 64, 64)) < 4 < NOTICED
+    assert change(calm, moved, (0, 54, 64, 64)) < NOISE
 
 
 def test_half_an_expression_lies_between() -> None:
     calm, half, full = (
         pixels(PERSON, Scene(expression="happy", intensity=intensity)) for intensity in (0.0, 0.5, 1.0)
     )
-    assert change(calm, pixels(PERSON, PLAIN), MOUTH) < 4
+    assert change(calm, pixels(PERSON, PLAIN), MOUTH) < NOISE
     assert NOTICED < change(calm, half, MOUTH) < change(calm, full, MOUTH)
 
 
 @pytest.mark.parametrize(
     ("part", "changes"),
     [
-        (FACE, {"skin": 0.8}),
-        (FACE, {"undertone": 0.0}),
-        (FACE, {"freckles": 1.0}),
-        (TOP, {"hair_color": "blond"}),
-        (TOP, {"hair_style": "curly"}),
-        (TOP, {"hair_volume": 1.0}),
-        (TOP, {"hairline": 1.0}),
-        (EYES, {"eye_color": "blue"}),
-        (EYES, {"eye_size": 1.0}),
-        (EYES, {"eye_spacing": 1.0}),
-        (EYES, {"eye_tilt": 1.0}),
-        (BROWS, {"brow_thickness": 1.0}),
-        (BROWS, {"brow_shape": "arched"}),
-        (WHOLE, {"face_width": 1.0}),
-        (LOWER, {"face_length": 1.0}),
-        (LOWER, {"jaw": 1.0}),
-        (FACE, {"cheeks": 1.0}),
-        (WHOLE, {"ears": 1.0}),
-        (FACE, {"nose_length": 1.0}),
-        (FACE, {"nose_width": 1.0}),
-        (LOWER, {"mouth_width": 1.0}),
-        (MOUTH, {"lip_fullness": 1.0}),
-        (MOUTH, {"lip_color": 1.0}),
-        (LOWER, {"beauty_mark": 0.9}),
-        (EYES, {"glasses": "round"}),
-        (LOWER, {"beard": "full"}),
+        *((FACE, {"skin": 0.8}), (FACE, {"undertone": 0.0})),
+        *((FACE, {"freckles": 1.0}), (TOP, {"hair_color": "blond"})),
+        *((TOP, {"hair_style": "curly"}), (TOP, {"hair_volume": 1.0})),
+        *((TOP, {"hairline": 1.0}), (EYES, {"eye_color": "blue"})),
+        *((EYES, {"eye_size": 1.0}), (EYES, {"eye_spacing": 1.0})),
+        *((EYES, {"eye_tilt": 1.0}), (BROWS, {"brow_thickness": 1.0})),
+        *((BROWS, {"brow_shape": "arched"}), (WHOLE, {"face_width": 1.0})),
+        *((LOWER, {"face_length": 1.0}), (LOWER, {"jaw": 1.0})),
+        *((FACE, {"cheeks": 1.0}), (WHOLE, {"ears": 1.0})),
+        *((FACE, {"nose_length": 1.0}), (FACE, {"nose_width": 1.0})),
+        *((LOWER, {"mouth_width": 1.0}), (MOUTH, {"lip_fullness": 1.0})),
+        *((MOUTH, {"lip_color": 1.0}), (LOWER, {"beauty_mark": 0.9})),
+        *((EYES, {"glasses": "round"}), (LOWER, {"beard": "full"})),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_every_parameter_of_a_person_is_seen_in_its_place(
-    part: tuple[int, int, int, int], changes: dict[str, float | str]
+    part: tuple[int, int, int, int], changes: dict[str, Any]
 ) -> None:
     name = next(iter(changes))
-    before = (
-        PERSON if name in PERSON_CHOICES else replace(PERSON, **{name: 1.0 if name == "undertone" else 0.0})
-    )
+    least = {name: 1.0 if name == "undertone" else 0.0}
+    before = PERSON if name in PERSON_CHOICES else changed(PERSON, least)
     after = replace(before, **changes)
-    assert change(pixels(before, PLAIN), pixels(after, PLAIN), part) > 6.0
+    assert change(pixels(before, PLAIN), pixels(after, PLAIN), part) > 6.5
 
 
 @pytest.mark.parametrize("name", sorted(PERSON_CHOICES))
 def test_any_two_words_of_a_person_look_different(name: str) -> None:
-    drawn = [pixels(replace(PERSON, **{name: word}), PLAIN) for word in PERSON_CHOICES[name]]
+    drawn = [pixels(changed(PERSON, {name: word}), PLAIN) for word in PERSON_CHOICES[name]]
+    part = WHOLE if name == "hair_style" else FACE
     for index, one in enumerate(drawn):
         for two in drawn[index + 1 :]:
-            assert change(one, two, FACE) > 3.0
+            assert change(one, two, part) > NOISE
 
 
 @pytest.mark.parametrize(
     "nuisance",
-    [{"shift_x": 0.03}, {"shift_y": 0.03}, {"scale": 1.06}, {"tilt": 6.0}, {"light": 1.0}, {"brightness": 0.9},
-     {"clothing": 0.8}, {"backdrop": 0.8}],
+    [
+        *({"shift_x": 0.03}, {"shift_y": 0.03}, {"scale": 1.06}, {"tilt": 6.0}),
+        *({"light": 1.0}, {"brightness": 0.9}, {"clothing": 0.8}, {"backdrop": 0.8}),
+    ],
     ids=lambda value: next(iter(value)),
-)  # fmt: skip
-def test_photographs_of_one_person_differ(nuisance: dict[str, float]) -> None:
+)
+def test_photographs_of_one_person_differ(nuisance: dict[str, Any]) -> None:
     assert change(pixels(PERSON, PLAIN), pixels(PERSON, replace(PLAIN, **nuisance)), WHOLE) > NOTICED
 
 
@@ -215,7 +212,7 @@ def test_any_size_shows_the_same_picture(size: int) -> None:
     assert small.size == (size, size)
     large = draw(PERSON, PLAIN, 256).resize((size, size), Image.Resampling.BOX)
     gap = np.abs(np.asarray(small, dtype=float) - np.asarray(large, dtype=float)).mean()
-    assert gap < 9
+    assert gap < 10
 
 
 def test_too_small_a_picture_is_refused() -> None:

@@ -64,5 +64,5 @@ def test_a_wrong_wish_writes_nothing(tmp_path: Path, count: int, size: int) -> N
 
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="cannot write faces to .*file"):
+    with pytest.raises(OutputError, match=r"cannot write faces to .*file"):
         write_faces(1, tmp_path / "file" / "faces", size=32)

@@ -1,0 +1,28 @@
+# The few verbs that people and CI use. Each makes its own environment in .venv where there is none.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: help quickstart test lint clean
+
+help:  ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q --no-deps -c constraints.txt open_clip_torch
+	touch .venv/installed
+
+quickstart: .venv/installed  ## set up, then the main job on the bundled demo model
+	$(BIN)/crossinit run manifests/quickstart.yaml
+
+test: .venv/installed  ## set up, then all tests
+	$(BIN)/python -m pytest
+
+lint: .venv/installed  ## style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:  ## remove what the other verbs made
+	rm -rf .venv out .mypy_cache .ruff_cache .pytest_cache .hypothesis
