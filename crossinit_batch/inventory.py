@@ -37,11 +37,15 @@ class JobState:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The states of all jobs of a plan, and the folders that hold results of jobs the plan does not have."""
+    """The states of all jobs of a plan, and the folders that hold results of jobs the plan does not have.
+
+    `checkpoints` are the files of batches that were cut.
+    """
 
     plan: Plan
     states: Mapping[tuple[str, str], JobState]
     orphans: tuple[str, ...] = field(default=())
+    checkpoints: tuple[str, ...] = field(default=())
 
     def is_done(self, state: JobState) -> bool:
         return state.has_embedding and len(state.pictures) == self.plan.pictures_a_job
@@ -68,7 +72,8 @@ def take_inventory(store: Store, plan: Plan) -> Inventory:
         if name.endswith(f"/{layout.RECEIPT_FILE}") and name.count("/") == 2
     }
     planned = {layout.embedding_folder(*job.key) for job in plan.jobs}
-    return Inventory(plan, states, tuple(sorted(found - planned)))
+    checkpoints = tuple(name for name in sizes if name.startswith(f"{layout.CHECKPOINTS}/"))
+    return Inventory(plan, states, tuple(sorted(found - planned)), checkpoints)
 
 
 def _state(store: Store, plan: Plan, job: Job, sizes: Mapping[str, int]) -> JobState:

@@ -76,7 +76,7 @@ def _subject(context: RunContext, model: BaseModel, job: Job, settings: Embeddin
 def photograph_bytes(photograph: Photograph) -> bytes:
     """The bytes of a planned photograph; PhotographError where they are not the ones that were planned."""
     if photograph.problem:
-        raise PhotographError(f"{photograph.path}: {photograph.problem}", "Check the file, then `crossinit resume`.")
+        raise PhotographError(f"{photograph.path}: {photograph.problem}", "Check the file, then run the manifest again.")
     try:
         data = read_source(photograph.path)
     except OSError as error:
@@ -175,6 +175,8 @@ def _store_embedding(
         "digest": job.digest,
         "crossinit": plan.version,
     }
+    receipt_name = f"{folder}/{layout.RECEIPT_FILE}"
+    context.store.remove(receipt_name)  # one that stood here is of other bytes from now on
     contents = {layout.EMBEDDING_FILE: dump_learned_embeds(v, job.identity, metadata), **extra}
     files = {}
     for name, data in contents.items():
@@ -189,7 +191,7 @@ def _store_embedding(
         facts={**facts, "decided": decided_parts(plan, job)},
         run=context.run_facts(seconds),
     )
-    write_receipt(context.store, f"{folder}/{layout.RECEIPT_FILE}", receipt)
+    write_receipt(context.store, receipt_name, receipt)
     context.report(EmbeddingDone(*job.key, seconds))
 
 

@@ -27,6 +27,10 @@ SCHEMA = 1
 Item = TypeVar("Item")
 
 
+class DamagedPlan(OutputError):
+    """The frozen plan cannot be read, but it was ours: planning anew mends it."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -229,8 +233,8 @@ def picture_digest(plan: Plan, picture: PlannedPicture) -> str:
 def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan | None) -> Plan:
     """The plan with batches for the pending jobs, each given with whether it still needs its embedding.
 
-    Batches of an earlier plan in the same folder are kept where none of their jobs has changed, so that a run that
-    was cut goes on with the same company.
+    Batches of an earlier plan in the same folder are kept where none of their jobs has changed, also those that are
+    done, so that a run that was cut, or a result that was damaged later, is made in the same company.
     """
     waiting = {job.key: needs_embedding for job, needs_embedding in pending}
     digests = {job.key: job.digest for job in plan.jobs}
@@ -241,7 +245,7 @@ def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan |
             batch.work, [digests[key] for key in members]
         )
         embeds = batch.work != "render" or not any(waiting.get(key, False) for key in members)
-        if unchanged and embeds and any(key in waiting for key in members):
+        if unchanged and embeds and (batch.work != "render" or any(key in waiting for key in members)):
             kept.append(batch)
     covered = {(batch.method, identity) for batch in kept for identity in batch.identities}
     made = []
@@ -289,11 +293,11 @@ def write_plan(store: Store, plan: Plan) -> None:
 
 
 def read_plan(store: Store) -> Plan | None:
-    """The frozen plan of an output folder, None where there is none; OutputError for one that is not ours."""
+    """The frozen plan of an output folder, None where there is none; OutputError for one that we cannot read."""
     value = store.read_json(layout.PLAN)
     if value is None:
         if store.read(layout.PLAN) is not None:
-            raise OutputError(f"{store}/{layout.PLAN} is damaged", "Run the manifest again; what is done is kept.")
+            raise DamagedPlan(f"{store}/{layout.PLAN} is damaged", "Run the manifest again; what is done is kept.")
         return None
     if value.get("plan") != SCHEMA:
         raise OutputError(
@@ -305,7 +309,7 @@ def read_plan(store: Store) -> Plan | None:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise OutputError(
+        raise DamagedPlan(
             f"{store}/{layout.PLAN} is damaged at {place}: {first['msg']}",
             "Run the manifest again; what is done is kept.",
         ) from None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 
 import torch
 from torch import Tensor
 
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.context import RunContext
-from crossinit_batch.errors import JobError, RequestError
+from crossinit_batch.errors import Interrupted, JobError, RequestError
 from crossinit_batch.events import JobFailed, Note, Warned
 from crossinit_batch.initial_vector import InitialVector, initial_vector
 from crossinit_batch.personalize import import_batch, learn_batch
@@ -28,7 +29,7 @@ class Worker:
         self._warn_of_cut_prompts()
 
     def do(self, batch: JobBatch) -> None:
-        """Do what is left of a batch. A failing job is reported and does not stop the others; Interrupted passes."""
+        """Do what is left of a batch. Whatever fails is reported and does not stop the others; Interrupted passes."""
         stage: str = batch.work
         try:
             if batch.work == "learn":
@@ -37,6 +38,8 @@ class Worker:
                 import_batch(self.context, self.model, batch)
             stage = "render"
             PictureBatch(self.context, self.model, batch, self._empty_states()).draw()
+        except Interrupted:
+            raise
         except (JobError, RequestError) as error:
             self._fail(batch, stage, error.message, error.hint)
         except torch.OutOfMemoryError:
@@ -47,6 +50,11 @@ class Worker:
             self._fail(batch, stage, "the device ran out of memory", hint)
         except OSError as error:
             self._fail(batch, stage, f"reading or writing failed: {error}", "Mend that, then `crossinit resume`.")
+        except Exception as error:
+            if os.environ.get("CROSSINIT_DEBUG"):
+                raise
+            reason = f"crossinit met an error of its own: {type(error).__name__}: {error}"
+            self._fail(batch, stage, reason, "Please report it; under CROSSINIT_DEBUG=1 the run shows where it was.")
 
     def _fail(self, batch: JobBatch, stage: str, reason: str, hint: str) -> None:
         for identity in batch.identities:
