@@ -298,7 +298,7 @@ def schema() -> None:
     """Print the manifest's JSON Schema."""
     import json as json_library
 
-    from crossinit_batch.manifest import manifest_schema
+    from crossinit_batch.manifest_schema import manifest_schema
 
     _tell(json_library.dumps(manifest_schema(), indent=2))
 
@@ -314,7 +314,7 @@ def init(
     """
     import json as json_library
 
-    from crossinit_batch.manifest import manifest_schema
+    from crossinit_batch.manifest_schema import manifest_schema
     from crossinit_batch.starter import starter_manifest
 
     if path.exists() and not force:

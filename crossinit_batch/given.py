@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from crossinit_batch import layout
 from crossinit_batch.digest import digest_of, sha256
 from crossinit_batch.errors import RequestError
-from crossinit_batch.manifest import id_of, problem_of_id
 from crossinit_batch.methods import Method
 from crossinit_batch.model_source import ModelSource
+from crossinit_batch.naming import id_of, problem_of_id
 from crossinit_batch.plan import Job, Plan, PlannedIdentity, PlannedModel, read_plan
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.receipts import read_receipt

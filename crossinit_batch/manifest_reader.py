@@ -1,4 +1,4 @@
-"""The reader of a manifest: YAML nodes become values of pydantic types, each mismatch a problem at its node."""
+"""The reader of a manifest: YAML nodes → values of pydantic types, each mismatch a problem at its node."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Reader:
         self.report(node, key, f"expected {_described(branches)}, found {found(node)}{hint}")
         return BAD
 
-    def model(self, node: MapNode, model: type[_SETTINGS], key: str) -> Any:
+    def model(self, node: MapNode, model: type[BaseModel], key: str) -> Any:
         """The model, with its defaults where a key was wrong; BAD where that is not possible."""
         return self.validated(node, model, key, *self.fields(node, model, key))
 
@@ -82,7 +82,7 @@ class Reader:
         }, meant
 
     def validated(
-        self, node: MapNode, model: type[_SETTINGS], key: str, values: dict[str, Any], meant: set[str]
+        self, node: MapNode, model: type[BaseModel], key: str, values: dict[str, Any], meant: set[str]
     ) -> Any:
         """A model of the values that are good; `meant` are keys whose absence is explained already."""
         good = {word: value for word, value in values.items() if not _spoiled(value)}
@@ -91,12 +91,9 @@ class Reader:
                 return model.model_validate(good)
             except ValidationError as error:
                 # Of a union every branch complains; one of the wrong kind of value has the least to say.
-                for detail in sorted(
-                    error.errors(include_url=False), key=lambda one: one["type"].endswith("_type")
-                ):
-                    if detail["type"] == "missing" and (
-                        detail["loc"][0] in values or detail["loc"][0] in meant
-                    ):
+                details = error.errors(include_url=False)
+                for detail in sorted(details, key=lambda one: one["type"].endswith("_type")):
+                    if detail["type"] == "missing" and detail["loc"][0] in {*values, *meant}:
                         continue
                     self._report(detail, node, key)
                     good.pop(str(detail["loc"][0]) if detail["loc"] else "", None)

@@ -16,6 +16,7 @@ from crossinit_batch.settings import (
     RenderSettings,
     Settings,
 )
+
 # Source text is what counts, so an editor must not object to an unquoted 007; a pattern binds strings only.
 Id = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": ID_PATTERN})]
 MethodName = Annotated[

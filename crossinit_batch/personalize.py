@@ -44,7 +44,10 @@ def learn_batch(context: RunContext, model: BaseModel, batch: JobBatch, start: I
         try:
             members.append((job, _subject(context, model, job, settings)))
         except JobError as error:
-            context.report(JobFailed(*job.key, "photograph", error.message, error.hint))
+            if job in missing:
+                context.report(JobFailed(*job.key, "photograph", error.message, error.hint))
+            else:
+                context.report(Warned(f"{error.message}; its embedding is done, but its company learns without it"))
     if not any(job in missing for job, _ in members):
         return
     digests = [job.digest for job, _ in members]

@@ -1,4 +1,4 @@
-"""A place that a manifest names: `${VAR}` and ~ filled in, an absolute path or a URL of a storage we can read."""
+"""A place that a manifest names: `${VAR}` and ~ filled in, then an absolute path or a URL we can read."""
 
 from __future__ import annotations
 

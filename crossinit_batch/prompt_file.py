@@ -6,9 +6,13 @@ import unicodedata
 from pathlib import Path
 
 from crossinit_batch.errors import ManifestError, Problem, RequestError
-from crossinit_batch.manifest_schema import BAD, PromptEntry, Reader, suggestion
+from crossinit_batch.manifest_reader import BAD, Reader
+from crossinit_batch.manifest_schema import PromptEntry
 from crossinit_batch.prompts import PROMPT_SETS, SLOT, Prompt, problem_of
-from crossinit_batch.yaml_source import ListNode, MapNode, Node, found, parse, read_text, shown
+from crossinit_batch.text_file import read_text
+from crossinit_batch.wording import shown, suggestion
+from crossinit_batch.yaml_nodes import ListNode, MapNode, Node, found
+from crossinit_batch.yaml_source import parse
 
 SUFFIXES = (".yaml", ".yml", ".txt")
 

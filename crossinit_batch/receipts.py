@@ -32,7 +32,7 @@ class ReceiptFile(BaseModel):
 class Receipt(BaseModel):
     """What a job left in its folder. `digest` is the job's; the pictures of one folder have one each instead."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
     receipt: int = SCHEMA
     kind: Literal["embedding", "images"]

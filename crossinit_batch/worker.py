@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import os
 
 import torch
 from torch import Tensor
@@ -40,7 +41,9 @@ class Worker:
             PictureBatch(self.context, self.model, batch, self._empty_states()).draw()
         except Interrupted:
             raise
-        except (JobError, RequestError) as error:
+        except Interrupted:
+            raise
+        except CrossinitError as error:
             self._fail(batch, stage, error.message, error.hint)
         except torch.OutOfMemoryError:
             gc.collect()
@@ -50,6 +53,11 @@ class Worker:
             self._fail(batch, stage, "the device ran out of memory", hint)
         except OSError as error:
             self._fail(batch, stage, f"reading or writing failed: {error}", "Mend that, then `crossinit resume`.")
+        except Exception as error:  # whatever it is, the other batches go on
+            if os.environ.get("CROSSINIT_DEBUG"):
+                raise
+            hint = "This is an error of crossinit's own: please report it, with the output under CROSSINIT_DEBUG=1."
+            self._fail(batch, stage, f"{type(error).__name__}: {error}", hint)
         except Exception as error:
             if os.environ.get("CROSSINIT_DEBUG"):
                 raise

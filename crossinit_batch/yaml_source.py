@@ -33,9 +33,8 @@ def parse(text: str, file: str) -> Source:
         name = "a NUL character" if bad[0] == "\0" else f"a control character (U+{ord(bad[0]):04X})"
         source.problems.append(Problem(file, line, column, "", f"{name} is in the file: remove it"))
         return source
-    builder = _Builder(source)
     try:
-        builder.build(yaml.parse(text, Loader=_LOADER))
+        _Builder(source).build(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
         source.problems.append(syntax_problem(error, text, file))
         source.root = None
@@ -72,7 +71,6 @@ class _Builder:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.open: list[_Frame] = []
-        self.refusals = 0
 
     def build(self, events: Iterator[yaml.Event]) -> None:
         """Fill in the source's root; on a rule that ends the reading, root becomes None."""
@@ -166,8 +164,7 @@ class _Builder:
         steps = [frame.step for frame in self.open] + [frame.next_step() for frame in self.open[-1:]]
         key = "".join(steps).lstrip(".") if len(steps) <= MAX_DEPTH else ""
         self.source.report(place, key, message)
-        self.refusals += 1
-        if self.refusals >= MAX_REFUSALS:
+        if len(self.source.problems) >= MAX_REFUSALS:
             self.source.report(
                 place, "", f"{MAX_REFUSALS} such problems so far: the rest of the file was not read"
             )

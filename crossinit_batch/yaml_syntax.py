@@ -84,4 +84,5 @@ def _message(complaint: str, rows: list[str], line: int, column: int, since: int
         return "the file ends where a value or a closing ] or } is wanted"
     known = (words for parts, words in _WORDS if any(part in complaint for part in parts))
     message = next(known, f"this is not YAML: {complaint}").replace("{since}", str(since))
-    return message + "; a prompt that begins with {} or stands in [ ] needs quotes" if "{}" in row else message
+    hint = "; a prompt that begins with {} or stands in [ ] needs quotes"
+    return message + hint if "{}" in row else message

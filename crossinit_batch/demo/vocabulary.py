@@ -1,4 +1,4 @@
-"""A real CLIP tokenizer with a small vocabulary: every word of our names, prompts and captions is one token."""
+"""A real CLIP tokenizer with a small vocabulary: each word of our names, prompts, captions is one token."""
 
 from __future__ import annotations
 
