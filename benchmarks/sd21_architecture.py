@@ -37,13 +37,19 @@ def main() -> None:
             measure_whole(model, Path(scratch), options.dtype, options.device, phases)
         else:
             measure_half(model, options.device, phases)
-    facts = {**machine(), "dtype": options.dtype if options.part == "whole" else "bfloat16", "phases": phases.rows}
+    facts = {
+        **machine(),
+        "dtype": options.dtype if options.part == "whole" else "bfloat16",
+        "phases": phases.rows,
+    }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"sd21_architecture-{options.part}.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", help="make (or find) the pipeline here and keep it")
     parser.add_argument("--part", default="whole", choices=["whole", "half"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
@@ -128,7 +134,15 @@ class Phases:
 def measure_whole(model: Path, scratch: Path, dtype: str, device: str | None, phases: Phases) -> None:
     """Run one face on the model, and note time and memory whenever a phase ends."""
     from crossinit_batch.demo.faces import write_faces
-    from crossinit_batch.events import DenoiseStepDone, EmbeddingDone, Event, ImagesDone, Note, RunStarted, StepDone
+    from crossinit_batch.events import (
+        DenoiseStepDone,
+        EmbeddingDone,
+        Event,
+        ImagesDone,
+        Note,
+        RunStarted,
+        StepDone,
+    )
     from crossinit_batch.manifest import load_manifest
     from crossinit_batch.run import RunOptions, run_manifest
     from crossinit_batch.stopping import StopRequest

@@ -175,7 +175,8 @@ def render(
     store = Store(output or f"out/{name}")
     if store.url == Store(embeddings).url:
         raise RequestError(
-            f"--output {store} is the folder of the embeddings", "Name another one, so that neither is overwritten."
+            f"--output {store} is the folder of the embeddings",
+            "Name another one, so that neither is overwritten.",
         )
     with reporter_for(sys.stdout if json else sys.stderr, json=json, quiet=quiet) as report:
         result = run_plan(store, settings, plan_it, report, StopRequest(), RunOptions(device, allow_pickle))
@@ -393,8 +394,7 @@ def main() -> None:
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
     try:
         app(standalone_mode=True)
-    except Interrupted as error:
-        _say(f"{error}. Everything done is saved: `crossinit resume` goes on.")
+    except Interrupted as error:  # the reporter has said so
         sys.exit(error.exit_code)
     except CrossinitError as error:
         _say(str(error))

@@ -5,6 +5,7 @@ Computed on the CPU in float32 whatever the device, so that every machine starts
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from crossinit_batch.tensor_file import TensorFileError, dump_tensors, load_tens
 
 @dataclass(frozen=True)
 class InitialVector:
-    """v_init and the mean v_bar it comes from, both (tokens, width) float32; `digest` names what decided them."""
+    """v_init and the mean v_bar it comes from, (tokens, width) float32; `digest` names what decided them."""
 
     v_init: Tensor
     v_bar: Tensor
@@ -35,11 +36,9 @@ class InitialVector:
 
 
 def initial_vector(model: BaseModel, init: InitSettings) -> tuple[InitialVector, str]:
-    """The initial vector, from the cache where a whole one is there; and `cached`, `computed` or `recomputed`."""
-    digest = digest_of(
-        "initial-vector",
-        {**init_parts(init), **{part: model.source.components[part] for part in ("tokenizer", "text_encoder")}},
-    )
+    """The initial vector, from the cache if it is whole there; and `cached`, `computed` or `recomputed`."""
+    encoder = {part: model.source.components[part] for part in ("tokenizer", "text_encoder")}
+    digest = digest_of("initial-vector", {**init_parts(init), **encoder})
     path = cache_folder() / "initial" / f"{digest}.safetensors"
     how = "computed"
     if path.is_file():
@@ -54,8 +53,8 @@ def initial_vector(model: BaseModel, init: InitSettings) -> tuple[InitialVector,
 
 
 def mean_embedding(model: BaseModel, init: InitSettings) -> Tensor:
-    """v_bar (tokens, width): for names the mean of each column of token embeddings, for words their embeddings."""
-    table = model.text_encoder.get_input_embeddings().weight.detach().float().cpu()
+    """v_bar (tokens, width): for names the mean of each column of token embeddings, for words theirs."""
+    table: Tensor = model.text_encoder.get_input_embeddings().weight.detach().float().cpu()
     texts = texts_of(init)
     if init.words is not None:
         rows = [number for word in texts for number in model.token_ids(word)]
@@ -112,13 +111,10 @@ def _read(path: Path, digest: str) -> InitialVector | None:
 
 def _write(path: Path, data: bytes) -> None:
     """Put a vector into the cache; a cache that cannot be written is no reason to stop."""
-    import os
-    import uuid
-
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)

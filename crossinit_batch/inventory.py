@@ -53,9 +53,7 @@ class Inventory:
     @property
     def pending(self) -> list[tuple[Job, bool]]:
         """Jobs with something left to do, each with whether it still needs its embedding."""
-        return [
-            (state.job, not state.has_embedding) for state in self.states.values() if not self.is_done(state)
-        ]
+        return [(state.job, not state.has_embedding) for state in self.states.values() if not self.is_done(state)]
 
     @property
     def finished(self) -> bool:
@@ -101,14 +99,10 @@ def pictures_done(store: Store, plan: Plan, job: Job, sizes: Mapping[str, int]) 
     receipt = read_receipt(store, f"{folder}/{layout.RECEIPT_FILE}")
     if receipt is None:
         return frozenset()
-    return frozenset(
-        picture.name for picture in plan.pictures(job) if _stands(receipt, folder, plan, picture, sizes)
-    )
+    return frozenset(picture.name for picture in plan.pictures(job) if _stands(receipt, folder, plan, picture, sizes))
 
 
-def _stands(
-    receipt: Receipt, folder: str, plan: Plan, picture: PlannedPicture, sizes: Mapping[str, int]
-) -> bool:
+def _stands(receipt: Receipt, folder: str, plan: Plan, picture: PlannedPicture, sizes: Mapping[str, int]) -> bool:
     file = receipt.files.get(picture.name)
     return (
         file is not None
@@ -126,7 +120,10 @@ def decided_parts(plan: Plan, job: Job) -> dict[str, Any]:
     """What decides a job's embedding, kept in its receipt so that a later plan can say what has changed."""
     if job.source is not None:
         return {"identity": job.identity, "source": job.digest}
-    return {**identity_parts(plan.people[job.identity]), **method_parts(plan.method(job.method), plan.model, plan.seed)}
+    return {
+        **identity_parts(plan.people[job.identity]),
+        **method_parts(plan.method(job.method), plan.model, plan.seed),
+    }
 
 
 def _difference(plan: Plan, job: Job, receipt: Receipt) -> str:

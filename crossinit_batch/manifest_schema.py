@@ -19,9 +19,7 @@ from crossinit_batch.settings import (
 
 # Source text is what counts, so an editor must not object to an unquoted 007; a pattern binds strings only.
 Id = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": ID_PATTERN})]
-MethodName = Annotated[
-    str, WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": METHOD_PATTERN})
-]
+MethodName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": METHOD_PATTERN})]
 Preset = Annotated[str, WithJsonSchema({"type": "string", "enum": list(PRESETS)})]
 
 
@@ -53,9 +51,7 @@ class MethodEntry(EmbeddingSettings):
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
-    name: MethodName = Field(
-        description="Its folder in the output; a preset's name, or one of your own with use."
-    )
+    name: MethodName = Field(description="Its folder in the output; a preset's name, or one of your own with use.")
     use: Preset | None = Field(None, description="The preset it varies; absent, the one called as name says.")
     init: InitSettings | Literal["names"] = Field(  # type: ignore[assignment]
         default_factory=InitSettings, description="Where v starts; replaces the preset's init as a whole."
@@ -70,9 +66,7 @@ class ManifestHead(Settings):
     model: str | ModelSettings = Field(
         default_factory=ModelSettings, description="A hub id, a local folder, demo, or a mapping."
     )
-    output: str = Field(
-        default_factory=str, description="Folder or URL (s3, gs, az) to write to: out/<name>."
-    )
+    output: str = Field(default_factory=str, description="Folder or URL (s3, gs, az) to write to: out/<name>.")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="What all randomness is derived from.")
     render: RenderSettings = Field(default_factory=RenderSettings, description="How pictures are drawn.")
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="How the work is cut up.")

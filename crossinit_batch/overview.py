@@ -148,7 +148,9 @@ def print_verification(store: Store, found: Verification, stream: TextIO, *, rep
     good = found.files - len(found.findings)
     stream.write(f"{max(good, 0)} of {found.files} files match their receipts; digest {found.digest[:16]}\n")
     if found.findings:
-        stream.write("Set aside; `crossinit resume` makes them again.\n" if repaired else "`--repair` sets them aside.\n")
+        stream.write(
+            "Set aside; `crossinit resume` makes them again.\n" if repaired else "`--repair` sets them aside.\n"
+        )
 
 
 def _counts(inventory: Inventory) -> dict[str, dict[str, int]]:

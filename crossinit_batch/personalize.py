@@ -67,19 +67,22 @@ def learn_batch(context: RunContext, model: BaseModel, batch: JobBatch, start: I
 
 def _subject(context: RunContext, model: BaseModel, job: Job, settings: EmbeddingSettings) -> Subject:
     """A job's photographs and their mirror images as latent moments; PhotographError for one that can't be used."""
-    moments = []
+    means, stds = [], []
     for photograph in context.plan.people[job.identity].photographs:
-        image = square(open_photograph(photograph_bytes(photograph), photograph.path), model.native_size, settings.crop)
-        upright = torch.from_numpy(to_samples(image))
-        moments += [model.encode_image(picture[None]) for picture in (upright, upright.flip(2))]
-    mean, std = (torch.cat(parts).cpu().unflatten(0, (-1, 2)) for parts in zip(*moments, strict=True))
-    return Subject(job.identity, mean, std)
+        image = open_photograph(photograph_bytes(photograph), photograph.path)
+        upright = torch.from_numpy(to_samples(square(image, model.native_size, settings.crop)))
+        moments = [model.encode_image(picture[None]) for picture in (upright, upright.flip(2))]
+        means.append(torch.cat([mean for mean, _ in moments]))
+        stds.append(torch.cat([std for _, std in moments]))
+    return Subject(job.identity, torch.stack(means).cpu(), torch.stack(stds).cpu())
 
 
 def photograph_bytes(photograph: Photograph) -> bytes:
     """The bytes of a planned photograph; PhotographError where they are not the ones that were planned."""
     if photograph.problem:
-        raise PhotographError(f"{photograph.path}: {photograph.problem}", "Check the file, then run the manifest again.")
+        raise PhotographError(
+            f"{photograph.path}: {photograph.problem}", "Check the file, then run the manifest again."
+        )
     try:
         data = read_source(photograph.path)
     except OSError as error:
@@ -110,7 +113,7 @@ def _load_checkpoint(context: RunContext, name: str, digests: Sequence[str]) -> 
 def _optimize(
     context: RunContext, optimization: Optimization, method: str, digests: Sequence[str], checkpoint: str
 ) -> None:
-    """Run to the last step with a checkpoint now and then and at the end; Interrupted, with one, where asked to stop."""
+    """Run to the last step, with a checkpoint now and then and at the end; Interrupted where asked to stop."""
     identities = tuple(subject.identity for subject in optimization.subjects)
     steps = optimization.settings.steps
     look_every = 1 if optimization.model.device.type == "cpu" else _REPORT_EVERY_ON_GPU
@@ -165,7 +168,12 @@ def _store_learned(
 
 
 def _store_embedding(
-    context: RunContext, job: Job, v: Tensor, facts: dict[str, object], extra: dict[str, bytes], seconds: float
+    context: RunContext,
+    job: Job,
+    v: Tensor,
+    facts: dict[str, object],
+    extra: dict[str, bytes],
+    seconds: float,
 ) -> None:
     """Publish a job's embedding and further files, then its receipt."""
     plan, folder = context.plan, layout.embedding_folder(*job.key)

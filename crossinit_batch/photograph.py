@@ -125,9 +125,7 @@ def _check_header(image: Any, kind: str, name: str) -> None:
         limit = f"{width * height / 1e6:.1f} megapixels, at most {MAX_PIXELS / 1e6:.0f} can be read"
         raise PhotographError(f"{name}: too many pixels: {size} is {limit}", _SMALLER)
     if kind == "TIFF" and (image.tag_v2.get(_SUBFILE, 0) & 1 or _DNG_VERSION in image.tag_v2):
-        raise PhotographError(
-            f"{name}: a camera raw file, only its preview can be read", f"develop it, {SAVE}"
-        )
+        raise PhotographError(f"{name}: a camera raw file, only its preview can be read", f"develop it, {SAVE}")
     frames = 1 if kind == "HEIF" else getattr(image, "n_frames", 1)  # HEIF names the one that counts
     if frames > 1:
         what = "several pages" if kind == "TIFF" else "an animation"
@@ -152,9 +150,7 @@ def _damaged(error: Exception, kind: str, name: str) -> PhotographError:
             f"{name}: a text or profile inside unpacks to more than Pillow allows", "save it without metadata"
         )
     if re.search("truncated|not processed|unexpected end|reached EOF", text, re.IGNORECASE):
-        return PhotographError(
-            f"{name}: the file is cut short: the end of its {kind} picture is missing", AGAIN
-        )
+        return PhotographError(f"{name}: the file is cut short: the end of its {kind} picture is missing", AGAIN)
     return PhotographError(f"{name}: damaged {kind} picture: {text[:120]}", f"{AGAIN}, or {SAVE}")
 
 

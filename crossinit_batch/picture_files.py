@@ -45,9 +45,7 @@ class PictureFiles:
         pictures = [file for file in matched if file.lower().endswith(_SUFFIXES)]
         if not pictures:
             if matched:
-                raise Refused(
-                    f"{shown(text)} matches {len(matched)} files, none of them a picture by its name"
-                )
+                raise Refused(f"{shown(text)} matches {len(matched)} files, none of them a picture by its name")
             base = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition(os.sep)[0]
             if listings is self.local and self.local.look(base or os.sep) != "folder":
                 raise Refused(f"{shown(text)} matches nothing: there is no folder {shown(base)}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -50,6 +51,11 @@ class PlannedModel(_Record):
     revision: str | None
     fingerprint: str
     dtype: str
+
+    @property
+    def pinned(self) -> ModelSettings:
+        """The settings with the commit that was found, so that a branch which moves on does not matter."""
+        return self.settings.model_copy(update={"revision": self.revision or self.settings.revision})
 
     @property
     def label(self) -> str:
@@ -259,7 +265,7 @@ def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan |
             for chunk in balanced(group, plan.compute.identities_per_batch):
                 made.append(
                     JobBatch(
-                        work=work,  # type: ignore[arg-type]
+                        work=work,
                         method=method.name,
                         identities=tuple(job.identity for job in chunk),
                         digest=_batch_digest(work, [job.digest for job in chunk]),
@@ -284,7 +290,7 @@ def balanced(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """Cut into the fewest parts of at most `size`, as even as can be."""
     parts = -(-len(items) // size)
     cuts = [len(items) * part // parts for part in range(parts + 1)] if parts else []
-    return [items[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    return [items[start:end] for start, end in pairwise(cuts)]
 
 
 def write_plan(store: Store, plan: Plan) -> None:

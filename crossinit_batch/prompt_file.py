@@ -43,11 +43,7 @@ def problem_of_spec(spec: str, folder: Path) -> str | None:
     if "/" in spec or "." in spec:
         return f"{shown(spec)} is no prompts file: its name must end in {', '.join(SUFFIXES)}"
     meant = suggestion(spec, tuple(PROMPT_SETS))
-    advice = (
-        f"did you mean {meant}?"
-        if meant
-        else f"there is {', '.join(PROMPT_SETS)}; a file ends in .yaml or .txt"
-    )
+    advice = f"did you mean {meant}?" if meant else f"there is {', '.join(PROMPT_SETS)}; a file ends in .yaml or .txt"
     return f"unknown set of prompts {shown(spec)}: {advice}"
 
 

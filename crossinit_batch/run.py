@@ -118,7 +118,7 @@ def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOption
             f"{store} has no {layout.PLAN}, so it is not an output folder of crossinit",
             "Name the folder that a manifest's `output:` names.",
         )
-    source = _located(plan.model.settings)
+    source = _located(plan.model.pinned)
     if source.fingerprint != plan.model.fingerprint:
         raise OutputError(
             f"model {plan.model.label!r} has changed since {store} was planned "
@@ -181,7 +181,9 @@ def _execute(
         raise
     after = take_inventory(store, plan)
     # Where a whole batch failed, some of its jobs may have been done before.
-    failures = [failure for failure in tally.failures if not after.is_done(after.states[failure.method, failure.identity])]
+    failures = [
+        failure for failure in tally.failures if not after.is_done(after.states[failure.method, failure.identity])
+    ]
     seconds = time.monotonic() - began
     work = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in asdict(counters).items() if value)
     last = f"{seconds:.0f} s on {device}: {work or 'nothing to do'}"

@@ -126,7 +126,13 @@ def report_text(inventory: Inventory, failures: Sequence[JobFailed], facts: dict
             f"| {row.embeddings_failed} | {row.images_done} of {row.images_total} | {seconds} |"
         )
     if failures:
-        lines += ["", "## Failures", "", "| identity | method | stage | reason | what to do |", "|---|---|---|---|---|"]
+        lines += [
+            "",
+            "## Failures",
+            "",
+            "| identity | method | stage | reason | what to do |",
+            "|---|---|---|---|---|",
+        ]
         for failure in failures:
             cells = (failure.identity, failure.method, failure.stage, failure.reason, failure.hint)
             lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
-import os
 
 import torch
 from torch import Tensor
 
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.context import RunContext
-from crossinit_batch.errors import Interrupted, JobError, RequestError
+from crossinit_batch.errors import CrossinitError, Interrupted, JobError
 from crossinit_batch.events import JobFailed, Note, Warned
 from crossinit_batch.initial_vector import InitialVector, initial_vector
 from crossinit_batch.personalize import import_batch, learn_batch
@@ -41,8 +40,6 @@ class Worker:
             PictureBatch(self.context, self.model, batch, self._empty_states()).draw()
         except Interrupted:
             raise
-        except Interrupted:
-            raise
         except CrossinitError as error:
             self._fail(batch, stage, error.message, error.hint)
         except torch.OutOfMemoryError:
@@ -58,15 +55,12 @@ class Worker:
                 raise
             hint = "This is an error of crossinit's own: please report it, with the output under CROSSINIT_DEBUG=1."
             self._fail(batch, stage, f"{type(error).__name__}: {error}", hint)
-        except Exception as error:
-            if os.environ.get("CROSSINIT_DEBUG"):
-                raise
-            reason = f"crossinit met an error of its own: {type(error).__name__}: {error}"
-            self._fail(batch, stage, reason, "Please report it; under CROSSINIT_DEBUG=1 the run shows where it was.")
 
     def _fail(self, batch: JobBatch, stage: str, reason: str, hint: str) -> None:
-        for identity in batch.identities:
-            self.context.report(JobFailed(batch.method, identity, stage, reason, hint))
+        """Report every job of the batch that had something left to do."""
+        for job in self.context.jobs_of(batch):
+            if not self.context.inventory.is_done(self.context.inventory.states[job.key]):
+                self.context.report(JobFailed(*job.key, stage, reason, hint))
 
     def _initial_vector(self, method: str) -> InitialVector:
         """The method's initial vector, once a worker."""

@@ -117,19 +117,13 @@ class _Builder:
         if isinstance(event, yaml.AliasEvent):
             if not (self.open and self.open[-1].key and self.open[-1].key.refused):
                 name = f"*{event.anchor}"
-                self.refuse(
-                    place, f"{name} is an alias, which is not read here: repeat the value, or quote '{name}'"
-                )
+                self.refuse(place, f"{name} is an alias, which is not read here: repeat the value, or quote '{name}'")
         elif event.anchor is not None:
-            self.refuse(
-                place, f"&{event.anchor} is an anchor, which is not read here: remove it, or quote the value"
-            )
+            self.refuse(place, f"&{event.anchor} is an anchor, which is not read here: remove it, or quote the value")
         tag = getattr(event, "tag", None)
         if tag is not None:
             tag = tag.replace("tag:yaml.org,2002:", "!!")
-            self.refuse(
-                place, f"{shown(tag)} is a tag, which is not read here: remove it, or quote the value"
-            )
+            self.refuse(place, f"{shown(tag)} is a tag, which is not read here: remove it, or quote the value")
 
     def add(self, node: Node) -> None:
         """Put a node where the innermost open collection wants it."""
@@ -165,7 +159,5 @@ class _Builder:
         key = "".join(steps).lstrip(".") if len(steps) <= MAX_DEPTH else ""
         self.source.report(place, key, message)
         if len(self.source.problems) >= MAX_REFUSALS:
-            self.source.report(
-                place, "", f"{MAX_REFUSALS} such problems so far: the rest of the file was not read"
-            )
+            self.source.report(place, "", f"{MAX_REFUSALS} such problems so far: the rest of the file was not read")
             raise _Stop

@@ -141,7 +141,9 @@ def test_every_setting_of_the_initial_vector_changes_embeddings(tmp_path: Path, 
     assert not set(embedding_digests(before)) & set(embedding_digests(after))
 
 
-@pytest.mark.parametrize("word", [name for name in RenderSettings.model_fields if name != "images_per_prompt"])
+@pytest.mark.parametrize(
+    "word", [name for name in RenderSettings.model_fields if name != "images_per_prompt"]
+)
 def test_every_setting_of_rendering_changes_pictures_and_no_embedding(tmp_path: Path, word: str) -> None:
     before = plan_of(tmp_path, render=RenderSettings())
     after = plan_of(tmp_path, render=RenderSettings(**{word: OTHER_RENDER[word]}))
