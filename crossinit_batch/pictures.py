@@ -71,6 +71,8 @@ class PictureBatch:
 
     def _draw_chunk(self, chunk: Sequence[PlannedPicture], missing: Sequence[PlannedPicture], size: int) -> None:
         """Denoise a chunk together, filled up to `size`, and store the pictures that are missing."""
+        if self.context.stop:
+            raise Interrupted("stopped between two groups of pictures")
         began = time.monotonic()
         plan, model = self.context.plan, self.model
         states = self._chunk_states(chunk)
@@ -83,7 +85,7 @@ class PictureBatch:
 
         def on_step(step: int) -> bool:
             self.context.report(DenoiseStepDone(self.batch.method, len(missing), step, plan.render.steps))
-            return not self.context.stop
+            return not self.context.stop or step == plan.render.steps
 
         latents = denoise(model, torch.cat(states), self.empty, seeds, plan.render, on_step)
         if latents is None:

@@ -209,8 +209,13 @@ def _closing(store: Store) -> Iterator[None]:
 
 
 def _drop_checkpoints(store: Store, plan: Plan, inventory: Inventory) -> None:
-    """Remove the checkpoints of batches that an earlier plan had and this one has not."""
-    wanted = {layout.checkpoint(batch.digest) for batch in plan.batches}
+    """Remove the checkpoints of batches that are learned already, or that only an earlier plan had."""
+    states = inventory.states
+    wanted = {
+        layout.checkpoint(batch.digest)
+        for batch in plan.batches
+        if not all(states[batch.method, identity].has_embedding for identity in batch.identities)
+    }
     for name in inventory.checkpoints:
         if name not in wanted:
             store.remove(name)

@@ -1,4 +1,4 @@
-"""Our pictures beside diffusers' own StableDiffusionPipeline, which loads our embedding file and knows nothing else."""
+"""Our pictures beside those of diffusers' own StableDiffusionPipeline, which loads our embedding file."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_a_picture_of_a_v_prediction_model_equals_the_stock_pipelines(
 
 
 def test_pictures_show_what_the_comparison_is_about(vivid: dict[str, Path]) -> None:
-    """Who is worn, in which order, where, and what is not wanted: each changes pixels by far more than one."""
+    """Who is worn, in which order, where, and what is not wanted: each changes pixels by far more."""
     model, settings = _model(vivid["epsilon"]), RenderSettings(steps=6)
     v, empty = _embedding(model.width, 2), encode_prompt(model, "", None)
 

@@ -56,9 +56,7 @@ def test_a_run_leaves_the_folder_that_the_design_promises(small: SmallRun) -> No
         "images/00-a-photo-of-a-person/000.png",
         "images/01-a-person-on-the-beach/000.png",
     }
-    expected = {
-        f"{method}/{person}/{name}" for method in ("paper", "quick") for person in PEOPLE for name in per_job
-    }
+    expected = {f"{method}/{person}/{name}" for method in ("paper", "quick") for person in PEOPLE for name in per_job}
     expected |= {"manifest.yaml", "plan.json", "report.md", "gallery/index.html", layout.LOCK}
     rest = names - expected
     assert expected <= names
@@ -81,9 +79,7 @@ def test_what_was_stored_is_what_its_receipts_say(finished: SmallRun) -> None:
     assert receipt.files[layout.EMBEDDING_FILE].sha256 == sha256(data)
     assert receipt.facts["steps"] == 3
     assert receipt.facts["norm"] == pytest.approx([float(row.norm()) for row in embedding.v])
-    assert receipt.facts["decided"]["photographs"] == [
-        sha256((finished.folder / "photos/ada.png").read_bytes())
-    ]
+    assert receipt.facts["decided"]["photographs"] == [sha256((finished.folder / "photos/ada.png").read_bytes())]
     assert {"crossinit", "python", "torch", "diffusers"} <= receipt.run["versions"].keys()
     losses = (store.read("paper/ada/losses.csv") or b"").decode().splitlines()
     assert losses[0] == "step,denoising_loss,distance" and len(losses) == 4
@@ -111,9 +107,7 @@ def test_gallery_and_report_show_the_run(finished: SmallRun) -> None:
     data = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S)[1])  # type: ignore[index]
     hrefs = [source for _, source in data["people"]]
     cells = zip(*[iter(data["cells"])] * 3, strict=True)
-    hrefs += [
-        data["parents"][a] + data["leaves"][b] + file for a, b, c in cells for file, *_ in data["series"][c]
-    ]
+    hrefs += [data["parents"][a] + data["leaves"][b] + file for a, b, c in cells for file, *_ in data["series"][c]]
     assert len(set(hrefs)) == 4 + 16
     for href in hrefs:
         assert (Path(finished.output) / "gallery" / href).resolve().is_file(), href
@@ -135,6 +129,13 @@ def test_a_second_run_does_nothing(finished: SmallRun, counters: Counters) -> No
     assert times == {path: path.stat().st_mtime_ns for path in Path(finished.output).rglob("*.png")}
 
 
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No initial vector is there yet."""
+    monkeypatch.setenv("CROSSINIT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("empty_cache")
 @pytest.mark.parametrize("people", [1, 2, 8])
 def test_the_expensive_things_are_done_once(small: SmallRun, counters: Counters, people: int) -> None:
     for number in range(people):
@@ -150,6 +151,7 @@ def test_the_expensive_things_are_done_once(small: SmallRun, counters: Counters,
     assert counters.text_encodes == initial_vector + steps + negative_prompt + prompts
 
 
+@pytest.mark.usefixtures("empty_cache")
 def test_the_negative_prompt_and_the_initial_vector_are_encoded_once_for_all_methods(
     small: SmallRun, counters: Counters
 ) -> None:
@@ -177,11 +179,7 @@ def test_results_do_not_depend_on_how_the_work_was_ordered(finished: SmallRun) -
     turned = finished.at("turned")
     turned.values["methods"] = turned.values["methods"][::-1]
     turned.run()
-    kept = {
-        name: content
-        for name, content in tree_of(finished.store).items()
-        if name.startswith(("paper", "quick"))
-    }
+    kept = {name: content for name, content in tree_of(finished.store).items() if name.startswith(("paper", "quick"))}
     assert kept == {name: tree_of(turned.store)[name] for name in kept}
 
 
@@ -201,9 +199,7 @@ def pictures_of(store: Store) -> dict[str, str]:
 
 def test_a_prompt_more_draws_only_its_pictures(finished: SmallRun) -> None:
     before = pictures_of(finished.store)
-    result, record = edited(
-        finished, lambda values: values["prompts"].append("cubism painting of a {} person")
-    )
+    result, record = edited(finished, lambda values: values["prompts"].append("cubism painting of a {} person"))
     assert result.exit_code == 0 and work_done(record) == (0, 8)
     after = pictures_of(finished.store)
     assert before.items() < after.items()
