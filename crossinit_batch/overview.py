@@ -111,8 +111,9 @@ def status_of(store: Store) -> Status:
             f"{store} has no {layout.PLAN}, so it is not an output folder of crossinit",
             "Name the folder that a manifest's `output:` names.",
         )
-    failures = (store.read_json(layout.FAILURES) or {}).get("failures", [])
-    return Status(take_inventory(store, plan), tuple(failures))
+    rows = (store.read_json(layout.FAILURES) or {}).get("failures")
+    failures = tuple(row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
+    return Status(take_inventory(store, plan), failures)
 
 
 def print_status(status: Status, stream: TextIO, *, as_json: bool) -> None:

@@ -191,7 +191,7 @@ def test_a_disk_that_fills_up_fails_jobs_and_resume_completes(small: SmallRun, m
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "write", full)
-        result, record = small.run()
+        result, _ = small.run()
     assert result.exit_code == 1
     assert {row["identity"] for row in failures_file(small)} == {"cy", "dee"}
     assert all("No space left on device" in row["reason"] for row in failures_file(small))
