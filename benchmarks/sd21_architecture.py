@@ -47,9 +47,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", help="make (or find) the pipeline here and keep it")
     parser.add_argument("--part", default="whole", choices=["whole", "half"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])

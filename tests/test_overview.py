@@ -51,7 +51,7 @@ def printed(store: Store, seed: int = 0, *, as_json: bool = False, here: bool = 
 def test_the_overview_says_what_is_new_stale_and_left_over(store: Store) -> None:
     store_all(store, a_plan(methods=("cross-init", "textual-inversion")))
     text = printed(store, seed=1, here=False)
-    assert "small: 2 identities x 1 methods, 1 prompts x 2 pictures" in text
+    assert "small: 2 identities x 1 method, 1 prompt x 2 pictures" in text
     assert "some/model (not on this machine yet; `run` fetches it)" in text
     assert "cross-init/ada: seed 0 → 1" in text
     assert "not in the manifest any more, kept:\n  textual-inversion/ada\n  textual-inversion/bob" in text
