@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +14,11 @@ from crossinit_batch.errors import OutputError, RequestError
 from crossinit_batch.terminal import out, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crossinit_batch.events import Reporter
     from crossinit_batch.run import RunResult
+    from crossinit_batch.stopping import StopRequest
 
 
 def run(
@@ -31,13 +36,10 @@ def run(
     from crossinit_batch.manifest import load_manifest
 
     loaded = load_manifest(manifest)
-    from crossinit_batch.progress import reporter_for
     from crossinit_batch.run import RunOptions, run_manifest
-    from crossinit_batch.stopping import StopRequest
 
-    with reporter_for(sys.stdout if json else sys.stderr, json=json, quiet=quiet) as report:
-        result = run_manifest(loaded, report, StopRequest(), RunOptions(device))
-    _print_result(result, json)
+    options = RunOptions(device)
+    _carry_out(lambda report, stop: run_manifest(loaded, report, stop, options), json, quiet)
 
 
 def resume(
@@ -55,16 +57,14 @@ def resume(
     Jobs that failed are tried again.
     """
     go_offline(offline)
-    from crossinit_batch.progress import reporter_for
-    from crossinit_batch.run import RunOptions
-    from crossinit_batch.run import resume as resume_run
-    from crossinit_batch.stopping import StopRequest
     from crossinit_batch.store import Store
 
     store = Store(output or _latest_unfinished(Path("out")))
-    with reporter_for(sys.stdout if json else sys.stderr, json=json, quiet=quiet) as report:
-        result = resume_run(store, report, StopRequest(), RunOptions(device, allow_pickle))
-    _print_result(result, json)
+    from crossinit_batch.run import RunOptions
+    from crossinit_batch.run import resume as resume_run
+
+    options = RunOptions(device, allow_pickle)
+    _carry_out(lambda report, stop: resume_run(store, report, stop, options), json, quiet)
 
 
 def render(
@@ -113,33 +113,27 @@ def render(
     else:
         settings = folder.plan.model.settings if folder.plan else ModelSettings(revision=revision)
     name = f"render-{Path(prompts).stem}"
-    from crossinit_batch.progress import reporter_for
     from crossinit_batch.run import RunOptions, run_plan
-    from crossinit_batch.stopping import StopRequest
     from crossinit_batch.store import Store
 
-    def plan_it(source: Any, dtype: str) -> Any:
-        return plan_given(
-            folder,
-            name=name,
-            model=settings,
-            source=source,
-            dtype=dtype,
-            seed=seed,
-            prompts=texts,
-            render=drawn,
-            compute=ComputeSettings(images_per_batch=images_per_batch),
-        )
-
+    plan_it = partial(
+        plan_given,
+        folder,
+        name=name,
+        model=settings,
+        seed=seed,
+        prompts=texts,
+        render=drawn,
+        compute=ComputeSettings(images_per_batch=images_per_batch),
+    )
     store = Store(output or f"out/{name}")
     if store.url == Store(embeddings).url:
         raise RequestError(
             f"--output {store} is the folder of the embeddings",
             "Name another one, so that neither is overwritten.",
         )
-    with reporter_for(sys.stdout if json else sys.stderr, json=json, quiet=quiet) as report:
-        result = run_plan(store, settings, plan_it, report, StopRequest(), RunOptions(device, allow_pickle))
-    _print_result(result, json)
+    options = RunOptions(device, allow_pickle)
+    _carry_out(lambda report, stop: run_plan(store, settings, plan_it, report, stop, options), json, quiet)
 
 
 def _latest_unfinished(folder: Path) -> str:
@@ -161,8 +155,13 @@ def _latest_unfinished(folder: Path) -> str:
     raise RequestError(f"no unfinished run under {folder.resolve()}", "Name its output folder: crossinit resume OUTPUT")
 
 
-def _print_result(result: RunResult, json: bool) -> None:
-    """The tables at the end, and the exit code."""
+def _carry_out(work: Callable[[Reporter, StopRequest], RunResult], json: bool, quiet: bool) -> None:
+    """Do the work while reporting it, then print the tables at the end and exit as it went."""
+    from crossinit_batch.progress import reporter_for
+    from crossinit_batch.stopping import StopRequest
+
+    with reporter_for(sys.stdout if json else sys.stderr, json=json, quiet=quiet) as report:
+        result = work(report, StopRequest())
     if not json:
         from crossinit_batch import layout
         from crossinit_batch.showcase import outcomes
