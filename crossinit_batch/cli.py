@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from crossinit_batch import __version__
-from crossinit_batch.commands import beginnings, folders, runs
+from crossinit_batch.commands import beginnings, demo, folders, runs
 from crossinit_batch.errors import CrossinitError, Interrupted
 from crossinit_batch.terminal import out, say, tell
 
@@ -55,7 +55,7 @@ for command in (
     beginnings.init,
 ):
     app.command()(command)
-demo_app.command("faces")(beginnings.demo_faces)
+demo_app.command()(demo.faces)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Commands to begin with: init, schema, init-vector, and the demo world."""
+"""Commands to begin with: init, schema, init-vector."""
 
 from __future__ import annotations
 
@@ -73,19 +73,3 @@ def init(
     beside = path.with_name("crossinit.schema.json")
     beside.write_text(json_library.dumps(manifest_schema(), indent=2) + "\n", encoding="utf-8")
     tell(f"Wrote {path} and {beside}. Put your pictures under `identities:`, then: crossinit run {path}")
-
-
-def demo_faces(
-    count: Annotated[int, typer.Argument(min=1, max=100_000, help="How many persons.")],
-    folder: Annotated[Path, typer.Argument(help="Where the pictures go.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other persons.")] = 0,
-    size: Annotated[int, typer.Option(min=64, max=2048, help="Side in pixels.")] = 512,
-) -> None:
-    """Draw persons that nobody has seen.
-
-    Their true parameters are written to persons.json.
-    """
-    from crossinit_batch.demo.faces import write_faces
-
-    paths = write_faces(count, folder, seed=seed, size=size)
-    tell(f"Drew {len(paths)} faces in {folder}")
