@@ -297,6 +297,28 @@ def demo_faces(
     typer.echo(f"Drew {len(paths)} faces in {folder}")
 
 
+@demo_app.command("train")
+def demo_train(
+    folder: Annotated[Path, typer.Argument(help="Where data, checkpoints and the finished pipeline go.")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes another world.")] = 0,
+    only: Annotated[
+        str | None, typer.Option(help="One stage: data, text-encoder, autoencoder, unet or pipeline.")
+    ] = None,
+    share: Annotated[float, typer.Option(min=0.001, max=10, help="This share of the pictures and steps.")] = 1.0,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
+) -> None:
+    """Train the demo model from nothing; the same command goes on where it was cut."""
+    import torch
+
+    from crossinit_batch.demo.train import STAGES, Recipe, Training
+
+    torch.set_num_threads(threads)
+    recipe = Recipe() if share == 1.0 else Recipe().scaled(share)
+    training = Training(folder, seed=seed, report=lambda line: typer.echo(line), recipe=recipe)
+    for stage in (only,) if only else STAGES:
+        training.do(stage)
+
+
 def _go_offline(offline: bool) -> None:
     """The hub's library reads this once, when it is imported."""
     if offline:
