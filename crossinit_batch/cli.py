@@ -305,7 +305,8 @@ def demo_train(
         str | None, typer.Option(help="One stage: data, text-encoder, autoencoder, unet or pipeline.")
     ] = None,
     share: Annotated[float, typer.Option(min=0.001, max=10, help="This share of the pictures and steps.")] = 1.0,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads of a process.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the U-Net's batches.")] = 1,
 ) -> None:
     """Train the demo model from nothing; the same command goes on where it was cut."""
     import torch
@@ -314,7 +315,7 @@ def demo_train(
 
     torch.set_num_threads(threads)
     recipe = Recipe() if share == 1.0 else Recipe().scaled(share)
-    training = Training(folder, seed=seed, report=lambda line: typer.echo(line), recipe=recipe)
+    training = Training(folder, seed=seed, report=typer.echo, recipe=recipe, processes=processes)
     for stage in (only,) if only else STAGES:
         training.do(stage)
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
+import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import PNDMScheduler, StableDiffusionPipeline
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from crossinit_batch.demo import train_autoencoder, train_text_encoder, train_unet
 from crossinit_batch.demo.dataset import Dataset, make_dataset
+from crossinit_batch.demo.team import ALONE, Team
 from crossinit_batch.demo.training_loop import Report, Schedule, Trained
 from crossinit_batch.demo.vocabulary import demo_tokenizer
 from crossinit_batch.errors import RequestError
@@ -30,7 +36,8 @@ class Recipe:
 
     pictures: int = 24_000
     text_encoder: Schedule = train_text_encoder.SCHEDULE
-    autoencoder: Schedule = train_autoencoder.SCHEDULE
+    autoencoder_crops: Schedule = train_autoencoder.CROPS
+    autoencoder: Schedule = train_autoencoder.WHOLE
     unet: Schedule = train_unet.SCHEDULE
 
     def scaled(self, share: float) -> Recipe:
@@ -42,6 +49,7 @@ class Recipe:
         return Recipe(
             pictures=max(2 * HELD_OUT, round(self.pictures * share)),
             text_encoder=fewer(self.text_encoder),
+            autoencoder_crops=fewer(self.autoencoder_crops),
             autoencoder=fewer(self.autoencoder),
             unet=fewer(self.unet),
         )
@@ -50,8 +58,11 @@ class Recipe:
 class Training:
     """A folder in which a small world grows; each stage is done once, and goes on where it was cut."""
 
-    def __init__(self, folder: Path, *, seed: int, report: Report, recipe: Recipe | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, seed: int, report: Report, recipe: Recipe | None = None, processes: int = 1
+    ) -> None:
         self.folder, self.seed, self.report, self.recipe = folder, seed, report, recipe or Recipe()
+        self.processes = processes
         self.tokenizer = demo_tokenizer()
         self._data: Dataset | None = None
         self._claim()
@@ -115,8 +126,9 @@ class Training:
         known, unseen = self.data()
         autoencoder, trained = train_autoencoder.train_autoencoder(
             known,
-            self.folder / "autoencoder.pt",
-            schedule=self.recipe.autoencoder,
+            self.folder,
+            crops=self.recipe.autoencoder_crops,
+            whole=self.recipe.autoencoder,
             seed=self.seed,
             report=self.report,
         )
@@ -131,21 +143,40 @@ class Training:
             return
         self._text_encoder()
         self._autoencoder()
+        self.captions()
+        if self.processes == 1:
+            self.train_unet(ALONE)
+            return
+        with tempfile.TemporaryDirectory(dir=self.folder) as meeting:
+            given = (self.processes, Path(meeting) / "meeting", self.folder, self.seed, self.recipe)
+            torch.multiprocessing.start_processes(_unet_rank, given, nprocs=self.processes, start_method="spawn")
+
+    def captions(self) -> tuple[NDArray[np.float16], Tensor]:
+        """Hidden states of every caption and of the empty one."""
+        text_encoder = self.clip_pair().text_encoder.eval().requires_grad_(False)
+        captions = [entry.captions[0] for entry in self.data()[0].examples]
+        states = train_unet.encode_captions(text_encoder, self.tokenizer, captions, self.folder / "captions.npy")
+        with torch.no_grad():
+            ids = train_text_encoder.tokenize(self.tokenizer, [""])
+            return states, text_encoder(input_ids=ids).last_hidden_state[0]
+
+    def train_unet(self, team: Team) -> None:
+        """Train the U-Net, alone or as one of several processes."""
         stored = load_file(self.folder / "moments.safetensors")
         scale = json.loads((self.folder / "vae/config.json").read_text())["scaling_factor"]
         unet, trained = train_unet.train_unet(
-            self.data()[0],
             (stored["mean"], stored["std"]),
             scale,
-            self.clip_pair().text_encoder,
-            self.tokenizer,
+            *self.captions(),
             self.folder / "unet.pt",
             schedule=self.recipe.unet,
             seed=self.seed,
             report=self.report,
+            team=team,
         )
-        unet.save_pretrained(self.folder / "unet")
-        self._note("unet", trained)
+        if team.rank == 0:
+            unet.save_pretrained(self.folder / "unet")
+            self._note("unet", trained)
 
     def _pipeline(self) -> None:
         from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -180,6 +211,15 @@ class Training:
         machine = f"{platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
         text = json.dumps({**asdict(trained), **figures, "machine": machine}, indent=2)
         (self.folder / f"done-{stage}.json").write_text(text + "\n")
+
+
+def _unet_rank(rank: int, size: int, meeting: Path, folder: Path, seed: int, recipe: Recipe) -> None:
+    """One of several processes that train the U-Net."""
+    torch.set_num_threads(1)
+    team = Team.join(rank, size, meeting)
+    report: Report = functools.partial(print, flush=True) if rank == 0 else lambda line: None
+    Training(folder, seed=seed, report=report, recipe=recipe).train_unet(team)
+    team.leave()
 
 
 def save_pipeline(folder: Path, tokenizer: Any, text_encoder: Any, vae: Any, unet: Any) -> None:

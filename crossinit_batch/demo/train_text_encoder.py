@@ -18,7 +18,7 @@ from crossinit_batch.demo.training_loop import Report, Schedule, Trained, train_
 from crossinit_batch.demo.vocabulary import CONTEXT_LENGTH
 
 WIDTH = 128
-SCHEDULE = Schedule(steps=1000, batch_size=160, learning_rate=1.5e-3)
+SCHEDULE = Schedule(steps=700, batch_size=160, learning_rate=1.5e-3)
 
 _LONGEST = 40
 """Tokens read in training; the encoder is causal, so what follows the end of a text does not change it."""

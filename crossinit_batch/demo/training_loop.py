@@ -5,16 +5,17 @@ Each step draws from a generator keyed by seed, stage and step, so a cut run goe
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import math
 import torch
 from torch import Tensor, nn
 
+from crossinit_batch.demo.team import ALONE, Team
 from crossinit_batch.digest import seed_of
 
 Report = Callable[[str], None]
@@ -59,8 +60,12 @@ def train_network(
     *,
     seed: int,
     report: Report,
+    team: Team = ALONE,
 ) -> Trained:
-    """Train to the schedule's end, from the checkpoint if it is there; the averaged weights are in at the end."""
+    """Train to the schedule's end, from the checkpoint if it is there; the averaged weights are in at the end.
+
+    In a team, `loss_of` is the loss of this process's share of the batch, and only the first process writes.
+    """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     adamw = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     averaged = [parameter.detach().clone() for parameter in parameters] if schedule.average else []
@@ -89,6 +94,7 @@ def train_network(
         loss = loss_of(generator)
         adamw.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        team.average(parameters)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         adamw.step()
         step += 1
@@ -97,6 +103,8 @@ def train_network(
             mean.lerp_(parameter.detach(), 1 - decay)
         value = float(loss.detach())
         recent = value if math.isnan(recent) else recent + 0.02 * (value - recent)
+        if team.rank:
+            continue
         if step % _REPORT_EVERY == 0:
             spent = seconds + time.monotonic() - began
             report(f"{checkpoint.stem}: step {step} of {schedule.steps}, loss {recent:.4f}, {spent:.0f} s")
