@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +11,9 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel
 
+from crossinit_batch.components import load_scheduler_config, load_tokenizer, load_weights
 from crossinit_batch.device import DTYPES
 from crossinit_batch.errors import JobError
 from crossinit_batch.libraries import quiet_libraries
@@ -34,7 +34,7 @@ class Counters:
 
 @dataclass(frozen=True)
 class Caption:
-    """A tokenized text: `ids` (1, length); `slot` is where the person's first token stands, None where nobody is.
+    """A tokenized text: `ids` (1, length); `slot` is where the person's first token stands, or None.
 
     `cut` is the end of the text that did not fit into the encoder's context.
     """
@@ -46,10 +46,10 @@ class Caption:
 
 @dataclass
 class BaseModel:
-    """A Stable Diffusion pipeline on one device: weights frozen, U-Net in `dtype`, everything else in float32.
+    """A Stable Diffusion pipeline on one device: weights frozen, U-Net in `dtype`, all else in float32.
 
-    The text encoder stays in float32 since a step of v is smaller than bfloat16 resolves; the autoencoder since
-    bfloat16's eight bits would show in eight-bit pictures.
+    The text encoder stays in float32 since a step of v is smaller than bfloat16 resolves; the autoencoder
+    since bfloat16's eight bits would show in eight-bit pictures.
     """
 
     tokenizer: Any
@@ -65,21 +65,18 @@ class BaseModel:
 
     @classmethod
     def load(cls, source: ModelSource, device: torch.device, dtype: str, counters: Counters | None = None) -> BaseModel:
-        """Load each component by its class, from safetensors alone, with no code from the repository."""
+        """Load each component by its class, from safetensors alone, with no code from the repository.
+
+        ModelError where a component's files are damaged or do not make it whole.
+        """
         counters = counters or Counters()
         counters.model_loads += 1
-        folder = str(source.folder)
-        weights: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "variant": source.variant}
         with quiet_libraries():
-            text_encoder = CLIPTextModel.from_pretrained(
-                folder, subfolder="text_encoder", dtype=torch.float32, **weights
-            )
-            vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32, **weights)
-            unet = UNet2DConditionModel.from_pretrained(
-                folder, subfolder="unet", torch_dtype=DTYPES[dtype], **weights
-            )
-            tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True)
-            scheduler_config = json.loads((source.folder / "scheduler/scheduler_config.json").read_text())
+            text_encoder = load_weights(source, "text_encoder", CLIPTextModel, dtype=torch.float32)
+            vae = load_weights(source, "vae", AutoencoderKL, torch_dtype=torch.float32)
+            unet = load_weights(source, "unet", UNet2DConditionModel, torch_dtype=DTYPES[dtype])
+            tokenizer = load_tokenizer(source)
+            scheduler_config = load_scheduler_config(source)
             noise_scheduler = DDPMScheduler.from_config(scheduler_config)
         for module in (text_encoder, vae, unet):
             module.requires_grad_(False).eval().to(device)
@@ -129,8 +126,8 @@ class BaseModel:
     def caption(self, text: str, tokens: int) -> Caption:
         """Tokenize a text whose slot, if it has one, takes `tokens` tokens; the slot's ids mean nothing.
 
-        The text is cut at the slot first, as any tokenizer does around an added token. What does not fit is cut
-        off; JobError where the slot itself does not fit.
+        The text is cut at the slot first, as any tokenizer does around an added token. What does not fit is
+        cut off; JobError where the slot itself does not fit.
         """
         before, slot_mark, after = text.partition(SLOT)
         person = [self.tokenizer.unk_token_id] * (tokens if slot_mark else 0)
@@ -148,16 +145,17 @@ class BaseModel:
         return Caption(torch.tensor([ids]), len(head) + 1 if slot_mark else None, cut)
 
     def encode_text(self, ids: Tensor, slots: Tensor | None = None, v: Tensor | None = None) -> Tensor:
-        """E: hidden states (B, length, width) of ids (B, length) with v (B, tokens, width) worn at slots (B,).
+        """E: hidden states (B, length, width) of ids (B, length), v (B, tokens, width) worn at slots (B,).
 
         v takes the place of the token embeddings, before positions are added, and gradients reach it.
         """
         self.counters.text_encodes += ids.shape[0]
         with _worn(self.text_encoder, slots, v):
-            return self.text_encoder(input_ids=ids.to(self.text_encoder.device)).last_hidden_state  # type: ignore[no-any-return]
+            states: Tensor = self.text_encoder(input_ids=ids.to(self.text_encoder.device)).last_hidden_state
+        return states
 
     def encode_image(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation, each (1, channels, side, side), of the latents of samples (1, 3, H, W)."""
+        """Mean and standard deviation (1, channels, side, side) of the latents of a picture (1, 3, H, W)."""
         self.counters.vae_encodes += samples.shape[0]
         with torch.no_grad():
             posterior = self.vae.encode(samples.to(self.device)).latent_dist

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
 from crossinit_batch import __version__
-from crossinit_batch.errors import CrossinitError, Interrupted, RequestError
+from crossinit_batch.errors import CrossinitError, Interrupted, OutputError, RequestError
 
 if TYPE_CHECKING:
     from crossinit_batch.run import RunResult
@@ -25,23 +25,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-demo_app = typer.Typer(help="Make drawn faces and a small model to try things on.", no_args_is_help=True)
+demo_app = typer.Typer(help="Make drawn faces to try things on.", no_args_is_help=True)
 app.add_typer(demo_app, name="demo")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings, failures and the end.")]
 Device = Annotated[str | None, typer.Option(help="Device to use, such as cpu or cuda:1; the best one if left out.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Use no network: models come from the local cache only.")]
+AllowPickle = Annotated[
+    bool, typer.Option("--allow-pickle", help="Read pickled .bin and .pt files too; only if you trust them.")
+]
 OutputArgument = Annotated[str, typer.Argument(help="An output folder, local or a URL.")]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        _tell(f"crossinit {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _common(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
+    ] = False,
 ) -> None:
-    if version:
-        typer.echo(f"crossinit {__version__}")
-        raise typer.Exit
+    pass
 
 
 @app.command()
@@ -52,7 +62,10 @@ def run(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Plan, personalize and render what a manifest asks for; what is done already is kept."""
+    """Do what a manifest asks: learn, draw, report.
+
+    What is done already is kept. Stopped by Ctrl-C or SIGTERM, it saves everything and exits with 75; `resume` goes on.
+    """
     _go_offline(offline)
     from crossinit_batch.manifest import load_manifest
 
@@ -71,12 +84,16 @@ def resume(
     output: Annotated[
         str | None, typer.Argument(help="An output folder; left out, the latest unfinished one under ./out.")
     ] = None,
+    allow_pickle: AllowPickle = False,
     device: Device = None,
     offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go on where a run was cut, and retry what failed."""
+    """Go on where a run was cut.
+
+    Jobs that failed are tried again.
+    """
     _go_offline(offline)
     from crossinit_batch.progress import reporter_for
     from crossinit_batch.run import RunOptions
@@ -86,7 +103,7 @@ def resume(
 
     store = Store(output or _latest_unfinished(Path("out")))
     with reporter_for(sys.stdout if json else sys.stderr, json=json, quiet=quiet) as report:
-        result = resume_run(store, report, StopRequest(), RunOptions(device))
+        result = resume_run(store, report, StopRequest(), RunOptions(device, allow_pickle))
     _print_result(result, json)
 
 
@@ -107,15 +124,16 @@ def render(
     negative_prompt: Annotated[str, typer.Option(help="What pictures should not show.")] = "",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives every identity the same noise.")] = 0,
     images_per_batch: Annotated[int, typer.Option(min=1, max=256)] = 8,
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Read pickled .bin and .pt files too; only if you trust them.")
-    ] = False,
+    allow_pickle: AllowPickle = False,
     device: Device = None,
     offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw pictures from embeddings that are there already, ours or other tools'."""
+    """Draw pictures from given embeddings.
+
+    They may be ours or other tools': a folder of .safetensors files, one embedding each.
+    """
     _go_offline(offline)
     from crossinit_batch.given import find_embeddings, plan_given
     from crossinit_batch.prompt_file import load_prompts
@@ -155,6 +173,11 @@ def render(
         )
 
     store = Store(output or f"out/{name}")
+    if store.url == Store(embeddings).url:
+        raise RequestError(
+            f"--output {store} is the folder of the embeddings",
+            "Name another one, so that neither is overwritten.",
+        )
     with reporter_for(sys.stdout if json else sys.stderr, json=json, quiet=quiet) as report:
         result = run_plan(store, settings, plan_it, report, StopRequest(), RunOptions(device, allow_pickle))
     _print_result(result, json)
@@ -166,22 +189,28 @@ def plan(
     offline: Offline = False,
     json: Json = False,
 ) -> None:
-    """Show what `run` would do: jobs, counts, work, and what is done, new or stale. Writes nothing."""
+    """Show what `run` would do; write nothing.
+
+    Jobs, counts, the work, and what is done, new or stale and why.
+    """
     _go_offline(offline)
     from crossinit_batch.manifest import load_manifest
     from crossinit_batch.overview import overview_of, print_overview
 
     overview = overview_of(load_manifest(manifest))
-    print_overview(overview, sys.stdout, as_json=json)
+    print_overview(overview, _out(), as_json=json)
 
 
 @app.command()
 def status(output: OutputArgument, json: Json = False) -> None:
-    """Show how far a run is, from its receipts alone; works while it goes on, and from another machine."""
+    """Show how far a run is.
+
+    Reads its receipts alone, so it works while the run goes on, and from another machine.
+    """
     from crossinit_batch.overview import print_status, status_of
     from crossinit_batch.store import Store
 
-    print_status(status_of(Store(output)), sys.stdout, as_json=json)
+    print_status(status_of(Store(output)), _out(), as_json=json)
 
 
 @app.command()
@@ -192,17 +221,26 @@ def verify(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Re-hash every file against its receipt; exit 1 where one does not match."""
+    """Re-hash every file against its receipt.
+
+    Exits with 1 where one does not match.
+    """
     from crossinit_batch.overview import print_verification
+    from crossinit_batch.plan import read_plan
     from crossinit_batch.store import Store
     from crossinit_batch.verify import repair as set_aside
     from crossinit_batch.verify import verify as verify_store
 
     store = Store(output)
     found = verify_store(store)
+    if not found.files and not found.findings and read_plan(store) is None:
+        raise OutputError(
+            f"{store} has no receipt, so it is not an output folder of crossinit",
+            "Name the folder that a manifest's `output:` names.",
+        )
     if repair:
         set_aside(store, found.findings)
-    print_verification(store, found, sys.stdout, repaired=repair, as_json=json)
+    print_verification(store, found, _out(), repaired=repair, as_json=json)
     if found.findings or not found.files:
         raise typer.Exit(1)
 
@@ -215,12 +253,12 @@ def export(
     ] = "webui",
     to: Annotated[str | None, typer.Option(help="Target folder; left out, export-<format> in it.")] = None,
 ) -> None:
-    """Write every embedding of an output folder as a file that another tool loads."""
+    """Write embeddings for other tools."""
     from crossinit_batch.export import export_embeddings
     from crossinit_batch.store import Store
 
     for path in export_embeddings(Store(output), format, to):
-        typer.echo(path)
+        _tell(path)
 
 
 @app.command("init-vector")
@@ -236,7 +274,10 @@ def init_vector(
     offline: Offline = False,
     json: Json = False,
 ) -> None:
-    """Compute a model's initial vector and describe it: norms, and cosines with the raw mean and with words."""
+    """Compute and describe an initial vector.
+
+    Norms, and cosines with the raw mean of the names and with the words face and person.
+    """
     _go_offline(offline)
     from crossinit_batch.settings import InitSettings, ModelSettings
 
@@ -250,17 +291,17 @@ def init_vector(
     from crossinit_batch.describe_init import describe_initial_vector, print_description
 
     description = describe_initial_vector(ModelSettings(id=model, revision=revision), init, save)
-    print_description(description, sys.stdout, as_json=json)
+    print_description(description, _out(), as_json=json)
 
 
 @app.command()
 def schema() -> None:
-    """Print the manifest's JSON Schema, for editors."""
+    """Print the manifest's JSON Schema."""
     import json as json_library
 
-    from crossinit_batch.manifest import manifest_schema
+    from crossinit_batch.manifest_schema import manifest_schema
 
-    typer.echo(json_library.dumps(manifest_schema(), indent=2))
+    _tell(json_library.dumps(manifest_schema(), indent=2))
 
 
 @app.command()
@@ -268,10 +309,13 @@ def init(
     path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("manifest.yaml"),
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
-    """Write a commented manifest to start from, with its schema beside it."""
+    """Write a commented starter manifest.
+
+    Its JSON Schema is written beside it, for editors.
+    """
     import json as json_library
 
-    from crossinit_batch.manifest import manifest_schema
+    from crossinit_batch.manifest_schema import manifest_schema
     from crossinit_batch.starter import starter_manifest
 
     if path.exists() and not force:
@@ -280,7 +324,7 @@ def init(
     path.write_text(starter_manifest(), encoding="utf-8")
     beside = path.with_name("crossinit.schema.json")
     beside.write_text(json_library.dumps(manifest_schema(), indent=2) + "\n", encoding="utf-8")
-    typer.echo(f"Wrote {path} and {beside}. Put your pictures under `identities:`, then: crossinit run {path}")
+    _tell(f"Wrote {path} and {beside}. Put your pictures under `identities:`, then: crossinit run {path}")
 
 
 @demo_app.command("faces")
@@ -290,11 +334,14 @@ def demo_faces(
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other persons.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side in pixels.")] = 512,
 ) -> None:
-    """Draw persons that nobody has seen, with their true parameters in persons.json."""
+    """Draw persons that nobody has seen.
+
+    Their true parameters are written to persons.json.
+    """
     from crossinit_batch.demo.faces import write_faces
 
     paths = write_faces(count, folder, seed=seed, size=size)
-    typer.echo(f"Drew {len(paths)} faces in {folder}")
+    _tell(f"Drew {len(paths)} faces in {folder}")
 
 
 @demo_app.command("train")
@@ -336,7 +383,10 @@ def _latest_unfinished(folder: Path) -> str:
     plans = sorted(folder.glob(f"**/{layout.PLAN}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in plans:
         store = Store(str(path.parent.resolve()))
-        found = read_plan(store)
+        try:
+            found = read_plan(store)
+        except OutputError:  # of another version, or damaged: only its name on the command line gets this far
+            continue
         if found is not None and not take_inventory(store, found).finished:
             return str(path.parent.resolve())
     raise RequestError(f"no unfinished run under {folder.resolve()}", "Name its output folder: crossinit resume OUTPUT")
@@ -349,10 +399,10 @@ def _print_result(result: RunResult, json: bool) -> None:
         from crossinit_batch.showcase import outcomes
         from crossinit_batch.tables import failure_table, outcome_table, print_table
 
-        print_table(outcome_table(outcomes(result.inventory, result.failures)), sys.stdout)
+        print_table(outcome_table(outcomes(result.inventory, result.failures)), _out())
         if result.failures:
-            print_table(failure_table(result.failures), sys.stdout)
-        typer.echo(f"Gallery: {_place(result.store, layout.GALLERY)}")
+            print_table(failure_table(result.failures), _out())
+        _tell(f"Gallery: {_place(result.store, layout.GALLERY)}")
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -367,16 +417,15 @@ def main() -> None:
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
     try:
         app(standalone_mode=True)
-    except Interrupted as error:
-        _say(f"{error}. Everything done is saved: `crossinit resume` goes on.")
+    except Interrupted as error:  # the reporter has said so
         sys.exit(error.exit_code)
     except CrossinitError as error:
         _say(str(error))
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _say(f"{error.filename or 'reading or writing failed'}: {error.strerror or error}")
         sys.exit(1)
     except Exception as error:
         if os.environ.get("CROSSINIT_DEBUG"):
@@ -386,6 +435,19 @@ def main() -> None:
             "  Please report it with the output of the same command under CROSSINIT_DEBUG=1."
         )
         sys.exit(1)
+    finally:
+        _out().flush()
+
+
+def _out() -> TextIO:
+    """Standard output; once nobody listens, what is written is dropped, and the exit code stands."""
+    from crossinit_batch.safe_stream import SafeStream
+
+    return cast("TextIO", SafeStream(sys.stdout))
+
+
+def _tell(line: object) -> None:
+    _out().write(f"{line}\n")
 
 
 def _say(message: str) -> None:

@@ -63,9 +63,7 @@ def contact_sheet(
     return sheet
 
 
-def _columns(
-    rows: Sequence[tuple[str, Sequence[Image.Image | None]]], headings: Sequence[str], cell: int
-) -> int:
+def _columns(rows: Sequence[tuple[str, Sequence[Image.Image | None]]], headings: Sequence[str], cell: int) -> int:
     """How many columns the sheet has, after checking that rows, headings and cell size agree."""
     longest = max((len(pictures) for _, pictures in rows), default=0)
     if longest == 0 and not (rows and headings):

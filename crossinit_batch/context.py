@@ -28,6 +28,16 @@ class RunContext:
     allow_pickle: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def pending_batches(self) -> list[JobBatch]:
+        """The plan's batches that have something left to do."""
+        states, is_done = self.inventory.states, self.inventory.is_done
+        return [
+            batch
+            for batch in self.plan.batches
+            if not all(is_done(states[batch.method, identity]) for identity in batch.identities)
+        ]
+
     def jobs_of(self, batch: JobBatch) -> list[Job]:
         """The jobs of a batch, in its order."""
         return [self.inventory.states[batch.method, identity].job for identity in batch.identities]

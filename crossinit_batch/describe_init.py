@@ -19,10 +19,10 @@ REFERENCE_WORDS = ("face", "person")
 
 
 def describe_initial_vector(settings: ModelSettings, init: InitSettings, save: Path | None) -> dict[str, Any]:
-    """Compute (or find in the cache) a model's initial vector and measure it; `save` writes it as safetensors.
+    """Compute (or find in the cache) a model's initial vector and measure it; `save` writes it as a file.
 
-    Norms of v_init, of the mean it comes from and of the reference words' token embeddings, with cosines between
-    v_init and each; the reference words enter as they are and as the encoder puts them out.
+    Norms of v_init, of the mean it comes from and of the reference words' token embeddings, with cosines
+    between v_init and each; the reference words enter as they are and as the encoder puts them out.
     """
     source = locate_model(settings)
     if source is None:
@@ -42,12 +42,13 @@ def describe_initial_vector(settings: ModelSettings, init: InitSettings, save: P
     rows = []
     for number, (v, mean) in enumerate(zip(found.v_init, found.v_bar, strict=True)):
         compared = {"mean": mean, **references}
+        cosine = {name: float(torch.cosine_similarity(v, other, dim=0)) for name, other in compared.items()}
         rows.append(
             {
                 "token": number,
                 "norm": float(v.norm()),
                 "norm_mean": float(mean.norm()),
-                "cosine": {name: float(torch.cosine_similarity(v, other, dim=0)) for name, other in compared.items()},
+                "cosine": cosine,
             }
         )
     return {

@@ -20,9 +20,10 @@ def choose_device(asked: str | None = None) -> torch.device:
         device = torch.device(asked)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise RequestError(
-            f"device {asked!r} cannot be used: {reason}", "Leave --device out, or name one such as cpu, cuda or cuda:1."
+            f"device {asked!r} cannot be used: {reason}",
+            "Leave --device out, or name one such as cpu, cuda or cuda:1.",
         ) from None
     return device
 
@@ -31,4 +32,8 @@ def resolve_dtype(asked: str, device: torch.device) -> str:
     """The U-Net's precision: as asked, or for `auto` bfloat16 on GPUs that have it and float32 elsewhere."""
     if asked != "auto":
         return asked
-    return "bfloat16" if device.type in ("cuda", "xpu") and is_bf16_available() else "float32"
+    if device.type == "cuda":  # accelerate also counts GPUs that only emulate it, slower than float32
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bfloat16 = device.type == "xpu" and is_bf16_available()
+    return "bfloat16" if has_bfloat16 else "float32"

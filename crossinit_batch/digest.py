@@ -17,7 +17,8 @@ def sha256(data: bytes) -> str:
 
 def canonical(value: object) -> bytes:
     """JSON with sorted keys and no spaces: equal values give equal bytes. Not-a-number is a ValueError."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
 
 
 def digest_of(kind: str, parts: Mapping[str, object]) -> str:
@@ -31,5 +32,5 @@ def seed_of(*key: str | int, bits: int = 63) -> int:
 
 
 def image_seed(seed: int, prompt: str, index: int) -> int:
-    """The seed of picture `index` of a prompt: the same for every identity and method, and 32 bits as tools expect."""
+    """The seed of a prompt's picture, the same for all identities and methods, of 32 bits as tools expect."""
     return seed_of("render", seed, prompt, index, bits=32)

@@ -1,6 +1,6 @@
 """Every random draw, from generators keyed by what they are for and drawn on the CPU.
 
-So a result depends neither on the number of workers, nor on who else is in a batch, nor on where a run was cut.
+So a result does not depend on the number of workers, on who else is in a batch, or on where a run was cut.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ TIMESTEPS = 1000
 
 @dataclass(frozen=True)
 class StepDraws:
-    """The draws of one identity's step, B samples: which photograph, mirrored or not, which caption, which noise.
+    """The draws of one identity's step, B samples: which photograph, mirrored or not, caption and noise.
 
-    `photograph`, `mirrored`, `template`, `timestep` are (B,); `posterior` and `noise` (B, channels, side, side).
+    `photograph`, `mirrored`, `template`, `timestep` (B,); `posterior`, `noise` (B, channels, side, side).
     """
 
     photograph: Tensor
@@ -42,7 +42,7 @@ def draw_step(
     latent_shape: tuple[int, int, int],
     timesteps: int = TIMESTEPS,
 ) -> StepDraws:
-    """What identity `identity` draws in step `step`, counted from 0; the same wherever and whenever it is asked."""
+    """What an identity draws in a step, counted from 0; the same wherever and whenever it is asked."""
     generator = torch.Generator().manual_seed(seed_of("optimize", seed, identity, step))
     shape = (batch_size, *latent_shape)
     photograph = torch.randint(photographs, (batch_size,), generator=generator)
@@ -55,5 +55,5 @@ def draw_step(
 
 
 def initial_latents(seed: int, shape: tuple[int, int, int]) -> Tensor:
-    """Standard normal latents (1, channels, side, side), as diffusers draws them from a CPU generator of this seed."""
+    """Standard normal latents (1, channels, side, side), as diffusers draws them on the CPU by this seed."""
     return torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed))

@@ -25,7 +25,9 @@ def export_embeddings(store: Store, form: str, folder: str | None) -> list[str]:
         raise RequestError(f"--format {form!r} is not known", f"Choose one of: {', '.join(FORMATS)}.")
     plan = read_plan(store)
     if plan is None:
-        raise RequestError(f"{store} is not an output folder of crossinit", "Name the folder a manifest's output names.")
+        raise RequestError(
+            f"{store} is not an output folder of crossinit", "Name the folder a manifest's output names."
+        )
     target = Store(folder or f"{store.url.rstrip('/')}/export-{form}")
     several = len(plan.methods) > 1
     written = []

@@ -104,9 +104,7 @@ def _read_safetensors(data: bytes, name: str) -> EmbeddingFile:
     try:
         tensors, metadata = load_tensors(data, name)
     except TensorFileError as error:
-        raise EmbeddingError(
-            error.message, "Copy or download the file again; it may have been cut short."
-        ) from error
+        raise EmbeddingError(error.message, "Copy or download the file again; it may have been cut short.") from error
     if _CONTAINER.items() <= metadata.items():
         del metadata["format"]
     return _embedding_of(tensors, None, metadata, name)
@@ -137,9 +135,7 @@ def _stack_numbered(tensors: dict[str, torch.Tensor], name: str) -> tuple[str, t
     columns = {int(match["column"]): tensors[match[0]] for match in matches if match}
     people = {match["person"] for match in matches if match}
     if len(columns) != len(tensors) or len(people) != 1:
-        some = ", ".join(repr(key)[:40] for key in sorted(tensors)[:4]) + (
-            ", ..." if len(tensors) > 4 else ""
-        )
+        some = ", ".join(repr(key)[:40] for key in sorted(tensors)[:4]) + (", ..." if len(tensors) > 4 else "")
         raise EmbeddingError(
             f"{name}: {len(tensors)} tensors ({some}) where an embedding has one",
             "Save each embedding in a file of its own, as one tensor of shape (tokens, width).",
@@ -202,7 +198,5 @@ def _finite(v: torch.Tensor, name: str) -> torch.Tensor:
             "The training diverged; make it again.",
         )
     if not v.any():
-        raise EmbeddingError(
-            f"{name}: every number is zero", "It was never trained; make the embedding again."
-        )
+        raise EmbeddingError(f"{name}: every number is zero", "It was never trained; make the embedding again.")
     return v

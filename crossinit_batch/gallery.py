@@ -86,9 +86,7 @@ def content_hash(text: str) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["content_hash"] = content_hash
     source = resources.files("crossinit_batch").joinpath("gallery.html.jinja").read_text(encoding="utf-8")
     return environment.from_string(source)
@@ -96,10 +94,7 @@ def _template() -> Template:
 
 def _groups(prompts: Sequence[Prompt]) -> list[tuple[str, int]]:
     """Neighbouring prompts of one category, as (category, how many)."""
-    return [
-        (category, sum(1 for _ in group))
-        for category, group in groupby(prompts, lambda prompt: prompt.category)
-    ]
+    return [(category, sum(1 for _ in group)) for category, group in groupby(prompts, lambda prompt: prompt.category)]
 
 
 def _positions(gallery: Gallery) -> list[tuple[int, int | None]]:
@@ -151,8 +146,7 @@ def _data(gallery: Gallery) -> dict[str, Any]:
     return {
         "methods": [[method.name, method.summary] for method in gallery.methods],
         "people": [
-            [person.id, None if person.source is None else _relative(person.source)]
-            for person in gallery.people
+            [person.id, None if person.source is None else _relative(person.source)] for person in gallery.people
         ],
         "prompts": [prompt.text for prompt in gallery.prompts],
         "groups": [size for _, size in _groups(gallery.prompts)],

@@ -8,9 +8,9 @@ from pathlib import PurePosixPath
 from crossinit_batch import layout
 from crossinit_batch.digest import digest_of, sha256
 from crossinit_batch.errors import RequestError
-from crossinit_batch.manifest import id_of, problem_of_id
 from crossinit_batch.methods import Method
 from crossinit_batch.model_source import ModelSource
+from crossinit_batch.naming import id_of, problem_of_id
 from crossinit_batch.plan import Job, Plan, PlannedIdentity, PlannedModel, read_plan
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.receipts import read_receipt
@@ -93,9 +93,12 @@ def _learned(store: Store, names: dict[str, int]) -> list[GivenEmbedding]:
 def _single_files(store: Store, names: dict[str, int], allow_pickle: bool) -> list[GivenEmbedding]:
     """Every embedding file of a folder that is not ours."""
     suffixes = {".safetensors"} | (_PICKLES if allow_pickle else set())
+    outputs = {PurePosixPath(name).parent for name in names if PurePosixPath(name).name == layout.PLAN}
     found = []
     for name in names:
         path = PurePosixPath(name)
+        if outputs & set(path.parents):
+            continue  # a folder of ours within, such as an earlier render's, holds copies
         if path.suffix.lower() in suffixes and not any(part.startswith(".") for part in path.parts):
             parents = [part for part in (PurePosixPath(store.root) / path).parts[:-1] if part != "/"]
             stem = parents[-1] if path.stem.lower() in _UNNAMED and parents else path.stem

@@ -8,15 +8,16 @@ from pathlib import Path
 from crossinit_batch.digest import canonical, sha256
 from crossinit_batch.names import bundled_names, read_names
 from crossinit_batch.settings import InitSettings
+from crossinit_batch.text_file import read_bytes
 
 
 @lru_cache(maxsize=32)
 def texts_of(init: InitSettings) -> tuple[str, ...]:
-    """The words, or the names of the user's file or of the bundled list; ManifestError for a bad names file."""
+    """The words, or the names of the user's file or the bundled list; ManifestError for a bad names file."""
     if init.words is not None:
         return init.words
     if init.names is not None:
-        return read_names(Path(init.names).read_bytes(), init.names)
+        return read_names(read_bytes(Path(init.names), init.names), init.names)
     return bundled_names()
 
 

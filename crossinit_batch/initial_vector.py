@@ -5,6 +5,8 @@ Computed on the CPU in float32 whatever the device, so that every machine starts
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from crossinit_batch.tensor_file import TensorFileError, dump_tensors, load_tens
 
 @dataclass(frozen=True)
 class InitialVector:
-    """v_init and the mean v_bar it comes from, both (tokens, width) float32; `digest` names what decided them."""
+    """v_init and the mean v_bar it comes from, (tokens, width) float32; `digest` names what decided them."""
 
     v_init: Tensor
     v_bar: Tensor
@@ -35,27 +37,22 @@ class InitialVector:
 
 
 def initial_vector(model: BaseModel, init: InitSettings) -> tuple[InitialVector, str]:
-    """The initial vector, from the cache where a whole one is there; and `cached`, `computed` or `recomputed`."""
-    digest = digest_of(
-        "initial-vector",
-        {**init_parts(init), **{part: model.source.components[part] for part in ("tokenizer", "text_encoder")}},
-    )
+    """The initial vector, from the cache if it is whole there; and `cached`, `computed` or `recomputed`."""
+    encoder = {part: model.source.components[part] for part in ("tokenizer", "text_encoder")}
+    digest = digest_of("initial-vector", {**init_parts(init), **encoder})
     path = cache_folder() / "initial" / f"{digest}.safetensors"
-    how = "computed"
-    if path.is_file():
-        found = _read(path, digest)
-        if found is not None:
-            return found, "cached"
-        how = "recomputed"
+    stored = _stored(path)
+    if stored is not None and (found := _read(stored, digest)) is not None:
+        return found, "cached"
     v_bar = mean_embedding(model, init)
     made = InitialVector(encode_mean(model, v_bar) if init.encoder else v_bar, v_bar, digest)
     _write(path, made.dump())
-    return made, how
+    return made, "computed" if stored is None else "recomputed"
 
 
 def mean_embedding(model: BaseModel, init: InitSettings) -> Tensor:
-    """v_bar (tokens, width): for names the mean of each column of token embeddings, for words their embeddings."""
-    table = model.text_encoder.get_input_embeddings().weight.detach().float().cpu()
+    """v_bar (tokens, width): for names the mean of each column of token embeddings, for words theirs."""
+    table: Tensor = model.text_encoder.get_input_embeddings().weight.detach().float().cpu()
     texts = texts_of(init)
     if init.words is not None:
         rows = [number for word in texts for number in model.token_ids(word)]
@@ -99,12 +96,20 @@ def _content(*tensors: Tensor) -> str:
     return sha256(b"".join(tensor.contiguous().numpy().tobytes() for tensor in tensors))
 
 
-def _read(path: Path, digest: str) -> InitialVector | None:
+def _stored(path: Path) -> bytes | None:
+    """The bytes in the cache, or None where there are none to be had."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _read(data: bytes, digest: str) -> InitialVector | None:
     """A cached vector, or None where the file is damaged or is not what its name says."""
     try:
-        tensors, metadata = load_tensors(path.read_bytes(), str(path))
+        tensors, metadata = load_tensors(data, digest)
         found = InitialVector(tensors["v_init"], tensors["v_bar"], metadata["digest"])
-    except (OSError, TensorFileError, KeyError):
+    except (TensorFileError, KeyError):
         return None
     intact = metadata.get("content") == _content(found.v_init, found.v_bar) and found.digest == digest
     return found if intact else None
@@ -112,13 +117,11 @@ def _read(path: Path, digest: str) -> InitialVector | None:
 
 def _write(path: Path, data: bytes) -> None:
     """Put a vector into the cache; a cache that cannot be written is no reason to stop."""
-    import os
-    import uuid
-
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

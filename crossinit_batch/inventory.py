@@ -37,11 +37,15 @@ class JobState:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The states of all jobs of a plan, and the folders that hold results of jobs the plan does not have."""
+    """The states of all jobs of a plan, and the folders that hold results of jobs the plan does not have.
+
+    `checkpoints` are the files of batches that were cut.
+    """
 
     plan: Plan
     states: Mapping[tuple[str, str], JobState]
     orphans: tuple[str, ...] = field(default=())
+    checkpoints: tuple[str, ...] = field(default=())
 
     def is_done(self, state: JobState) -> bool:
         return state.has_embedding and len(state.pictures) == self.plan.pictures_a_job
@@ -49,9 +53,7 @@ class Inventory:
     @property
     def pending(self) -> list[tuple[Job, bool]]:
         """Jobs with something left to do, each with whether it still needs its embedding."""
-        return [
-            (state.job, not state.has_embedding) for state in self.states.values() if not self.is_done(state)
-        ]
+        return [(state.job, not state.has_embedding) for state in self.states.values() if not self.is_done(state)]
 
     @property
     def finished(self) -> bool:
@@ -68,7 +70,8 @@ def take_inventory(store: Store, plan: Plan) -> Inventory:
         if name.endswith(f"/{layout.RECEIPT_FILE}") and name.count("/") == 2
     }
     planned = {layout.embedding_folder(*job.key) for job in plan.jobs}
-    return Inventory(plan, states, tuple(sorted(found - planned)))
+    checkpoints = tuple(name for name in sizes if name.startswith(f"{layout.CHECKPOINTS}/"))
+    return Inventory(plan, states, tuple(sorted(found - planned)), checkpoints)
 
 
 def _state(store: Store, plan: Plan, job: Job, sizes: Mapping[str, int]) -> JobState:
@@ -96,14 +99,10 @@ def pictures_done(store: Store, plan: Plan, job: Job, sizes: Mapping[str, int]) 
     receipt = read_receipt(store, f"{folder}/{layout.RECEIPT_FILE}")
     if receipt is None:
         return frozenset()
-    return frozenset(
-        picture.name for picture in plan.pictures(job) if _stands(receipt, folder, plan, picture, sizes)
-    )
+    return frozenset(picture.name for picture in plan.pictures(job) if _stands(receipt, folder, plan, picture, sizes))
 
 
-def _stands(
-    receipt: Receipt, folder: str, plan: Plan, picture: PlannedPicture, sizes: Mapping[str, int]
-) -> bool:
+def _stands(receipt: Receipt, folder: str, plan: Plan, picture: PlannedPicture, sizes: Mapping[str, int]) -> bool:
     file = receipt.files.get(picture.name)
     return (
         file is not None
@@ -121,7 +120,10 @@ def decided_parts(plan: Plan, job: Job) -> dict[str, Any]:
     """What decides a job's embedding, kept in its receipt so that a later plan can say what has changed."""
     if job.source is not None:
         return {"identity": job.identity, "source": job.digest}
-    return {**identity_parts(plan.people[job.identity]), **method_parts(plan.method(job.method), plan.model, plan.seed)}
+    return {
+        **identity_parts(plan.people[job.identity]),
+        **method_parts(plan.method(job.method), plan.model, plan.seed),
+    }
 
 
 def _difference(plan: Plan, job: Job, receipt: Receipt) -> str:

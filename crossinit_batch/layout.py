@@ -1,13 +1,13 @@
 """Every path in the output folder, in one place; all relative to it, with forward slashes.
 
-    manifest.yaml  plan.json                      what was asked, what was planned
-    initial/<digest>.safetensors                  the initial vectors that were used
-    <method>/<identity>/learned_embeds.safetensors  losses.csv  receipt.json
-    <method>/<identity>/images/<nn-prompt-slug>/<kkk>.png       images/receipt.json
-    gallery/index.html  gallery/sources/<identity>-<digest>.jpg
-    report.md  failures.json
-    _state/checkpoints/<batch digest>.safetensors  only while a batch is being optimised
-    _state/aside/…                                 files that did not match their receipt
+manifest.yaml  plan.json                      what was asked, what was planned
+initial/<digest>.safetensors                  the initial vectors that were used
+<method>/<identity>/learned_embeds.safetensors  losses.csv  receipt.json
+<method>/<identity>/images/<nn-prompt-slug>/<kkk>.png       images/receipt.json
+gallery/index.html  gallery/sources/<identity>-<digest>.jpg
+report.md  failures.json
+_state/checkpoints/<batch digest>.safetensors  only while a batch is being optimised
+_state/aside/…                                 files that did not match their receipt
 """
 
 from __future__ import annotations

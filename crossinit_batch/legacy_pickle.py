@@ -35,14 +35,10 @@ class _RefusedError(Exception):
 
 def is_pickle(data: bytes) -> bool:
     """Whether bytes begin like those of `torch.save`: a zip archive, or a bare pickle of protocol 2 to 5."""
-    return data[:4] == b"PK\x03\x04" or (
-        data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-    )
+    return data[:4] == b"PK\x03\x04" or (data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"))
 
 
-def read_pickle(
-    data: bytes, name: str, *, seconds: float = 60.0
-) -> tuple[dict[str, torch.Tensor], str | None]:
+def read_pickle(data: bytes, name: str, *, seconds: float = 60.0) -> tuple[dict[str, torch.Tensor], str | None]:
     """The tensors of a pickled dict, and the token an A1111 file names; `name` is the file's, for messages.
 
     Only a dict of floating-point tensors with one or two axes is taken, or A1111's `string_to_param` of such.
@@ -146,9 +142,7 @@ def _plain(key: object, value: object) -> tuple[str, torch.Tensor]:
         raise _RefusedError(f"its entry {key!r:.60} is not a dense tensor of floating-point numbers")
     # Before anything is copied: a view with strides of 0 can claim any size.
     if value.ndim not in (1, 2) or value.numel() > _MAX_NUMBERS:
-        raise _RefusedError(
-            f"its entry {key!r:.60} has the shape {tuple(value.shape)}, which no embedding has"
-        )
+        raise _RefusedError(f"its entry {key!r:.60} has the shape {tuple(value.shape)}, which no embedding has")
     return key, value.detach()
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib import resources
 
 from crossinit_batch.errors import ManifestError, Problem
-from crossinit_batch.yaml_source import shown
+from crossinit_batch.wording import shown
 
 BUNDLED = "names.txt"
 LONGEST = 200

@@ -1,8 +1,8 @@
 """The denoising-loss loop over many identities at once (paper, Eqs. 1, 4 and 5).
 
-One parameter v (N, tokens, width) is trained and nothing else. The U-Net sees N x B samples in one batch; losses
-are means over one identity's samples and are summed over identities, and AdamW works element by element, so each
-identity moves exactly as it would alone.
+One parameter v (N, tokens, width) is trained and nothing else. The U-Net sees N x B samples in one batch;
+losses are means over one identity's samples and are summed over identities, and AdamW works element by
+element, so each identity moves as it would alone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossinit_batch.base_model import BaseModel
+from crossinit_batch.digest import sha256
 from crossinit_batch.draws import StepDraws, draw_step
 from crossinit_batch.prompts import TRAINING_TEMPLATES
 from crossinit_batch.settings import EmbeddingSettings
@@ -24,7 +25,7 @@ from crossinit_batch.tensor_file import dump_tensors, load_tensors
 
 @dataclass(frozen=True)
 class Subject:
-    """An identity to be learned: moments of its latents, `mean` and `std` (photographs, 2, channels, side, side).
+    """An identity to be learned: its latents' `mean` and `std`, each (photographs, 2, channels, side, side).
 
     The second axis is the picture and its mirror image.
     """
@@ -38,8 +39,8 @@ class Subject:
 class Progress:
     """The state of an optimisation: all that a checkpoint holds.
 
-    `v` and AdamW's two moments are (N, tokens, width); `losses` (steps done, N, 2) are the denoising loss and the
-    regulariser's distance; `failed_at` (N,) is the step whose loss was not finite, or -1.
+    `v` and AdamW's two moments are (N, tokens, width); `losses` (steps done, N, 2) are the denoising loss and
+    the regulariser's distance; `failed_at` (N,) is the step whose loss was not finite, or -1.
     """
 
     v: Tensor
@@ -68,18 +69,26 @@ class Progress:
     def dump(self, members: Sequence[str]) -> bytes:
         """As a file; `members` are the digests of the jobs it belongs to."""
         tensors = {name: getattr(self, name) for name in _STATE}
-        return dump_tensors(tensors, {"members": json.dumps(list(members))})
+        return dump_tensors(tensors, {"members": json.dumps(list(members)), "content": _content(tensors)})
 
     @classmethod
     def load(cls, data: bytes, name: str, members: Sequence[str]) -> Progress | None:
-        """From a file, or None where it belongs to other jobs; TensorFileError where it is damaged."""
+        """From a file; None where it belongs to other jobs or has other numbers, TensorFileError where it is broken."""
         tensors, metadata = load_tensors(data, name)
         if set(tensors) != set(_STATE) or metadata.get("members") != json.dumps(list(members)):
+            return None
+        if metadata.get("content") != _content(tensors):
             return None
         return cls(**tensors)
 
 
 _STATE = ("v", "exp_avg", "exp_avg_sq", "losses", "failed_at")
+
+
+def _content(tensors: dict[str, Tensor]) -> str:
+    """The digest of the numbers themselves: a flipped bit changes it, and nothing else would notice."""
+    return sha256(b"".join(tensors[name].detach().cpu().contiguous().numpy().tobytes() for name in _STATE))
+
 
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8
@@ -122,17 +131,20 @@ class Optimization:
         return len(self.losses)
 
     def run(self, on_step: Callable[[int, Callable[[], float]], bool]) -> bool:
-        """Do the steps that are left; `on_step(step, loss)` after each may return False to stop. Whether all are done.
+        """Do the steps that are left, True once all are done; `on_step(step, loss)` may return False to stop.
 
-        `loss()` is the mean loss of the step over identities; calling it waits for the device.
+        `loss()` is the step's mean loss over the identities that have not failed, not a number if all have;
+        calling it waits for the device.
         """
         while self.step < self.settings.steps:
             self._do_step()
-            latest = self.losses[-1]
-            if not on_step(self.step, lambda latest=latest: float(latest[:, 0].mean())):  # type: ignore[misc]
+            if not on_step(self.step, self._mean_loss):
                 break
         self._collect()
         return self.step == self.settings.steps
+
+    def _mean_loss(self) -> float:
+        return float(self.losses[-1][self.failed_at < 0, 0].mean())
 
     def snapshot(self) -> Progress:
         """The state after the last step, on the CPU."""
@@ -147,7 +159,7 @@ class Optimization:
         finite = torch.isfinite(loss) & torch.isfinite(grad).flatten(1).all(dim=1)
         newly_failed = ~finite & (self.failed_at < 0)
         self.failed_at = torch.where(newly_failed, self.step, self.failed_at)
-        # A failed identity stays in the batch, whose shape the others' numbers depend on, but no longer moves.
+        # A failed identity stays in the batch, whose shape the others' numbers depend on, but learns no more.
         self.v.grad = torch.where((self.failed_at < 0)[:, None, None], grad, 0.0)
         self.adamw.step()
         self.losses.append(torch.stack([loss, distance], dim=1).detach())
@@ -155,7 +167,8 @@ class Optimization:
     def losses_of(self, draws: Sequence[StepDraws]) -> tuple[Tensor, Tensor]:
         """The denoising loss (Eq. 1) and the regulariser's distance (Eq. 4) of each identity, each (N,)."""
         model, device = self.model, self.model.device
-        latents = torch.stack([_sample(subject, draw) for subject, draw in zip(self.subjects, draws, strict=True)])
+        pairs = zip(self.subjects, draws, strict=True)
+        latents = torch.stack([_sample(subject, draw) for subject, draw in pairs])
         noise = torch.stack([draw.noise for draw in draws]).to(device)
         timesteps = torch.cat([draw.timestep for draw in draws]).to(device)
         z = model.scale_latents(latents.to(device)).flatten(0, 1)
@@ -163,13 +176,9 @@ class Optimization:
         template = torch.cat([draw.template for draw in draws])
         worn = self.v.repeat_interleave(noise.shape[1], dim=0)
         states = model.encode_text(self.caption_ids[template], self.caption_slots[template], worn)
-        prediction = model.predict_noise(
-            model.noise_scheduler.add_noise(z, epsilon, timesteps), timesteps, states
-        )
+        prediction = model.predict_noise(model.noise_scheduler.add_noise(z, epsilon, timesteps), timesteps, states)
         target = (
-            epsilon
-            if model.prediction_type == "epsilon"
-            else model.noise_scheduler.get_velocity(z, epsilon, timesteps)
+            epsilon if model.prediction_type == "epsilon" else model.noise_scheduler.get_velocity(z, epsilon, timesteps)
         )
         squared = functional.mse_loss(prediction, target, reduction="none")
         loss = squared.reshape(len(self.subjects), -1).mean(dim=1)
@@ -210,12 +219,13 @@ class Optimization:
 def regularizer(v: Tensor, v_init: Tensor, kind: str) -> Tensor:
     """The distance of each v (N, tokens, width) from v_init (tokens, width), (N,).
 
-    `squared-l2`: ||v - v_init||^2 over all tokens (Eq. 4); `l2`: ||v - v_init||, mean over tokens, with the 1e-6
-    that the released code's distance adds to every difference.
+    `squared-l2`: ||v - v_init||^2 over all tokens (Eq. 4); `l2`: ||v - v_init||, mean over tokens, with the
+    1e-6 that the released code's distance adds to every difference.
     """
     if kind == "squared-l2":
         return (v - v_init).square().sum(dim=(1, 2))
-    return (v - v_init + 1e-6).norm(dim=2).mean(dim=1)
+    distance: Tensor = torch.linalg.vector_norm(v - v_init + 1e-6, dim=2)
+    return distance.mean(dim=1)
 
 
 def _sample(subject: Subject, draw: StepDraws) -> Tensor:

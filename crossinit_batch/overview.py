@@ -12,7 +12,7 @@ from crossinit_batch.errors import OutputError
 from crossinit_batch.inventory import Inventory, JobState, take_inventory
 from crossinit_batch.manifest import Manifest
 from crossinit_batch.model_source import locate_model
-from crossinit_batch.plan import Plan, make_plan, read_plan
+from crossinit_batch.plan import DamagedPlan, Plan, make_plan, read_plan
 from crossinit_batch.redact import shown
 from crossinit_batch.store import Store
 from crossinit_batch.verify import Verification
@@ -36,7 +36,7 @@ def overview_of(manifest: Manifest) -> tuple[Inventory, bool]:
     store = Store(manifest.output)
     try:
         frozen = read_plan(store)
-    except OutputError:
+    except DamagedPlan:
         frozen = None
     dtype = frozen.model.dtype if frozen and manifest.model.dtype == "auto" else manifest.model.dtype
     return take_inventory(store, make_plan(manifest, source, dtype)), source is not None
@@ -148,7 +148,9 @@ def print_verification(store: Store, found: Verification, stream: TextIO, *, rep
     good = found.files - len(found.findings)
     stream.write(f"{max(good, 0)} of {found.files} files match their receipts; digest {found.digest[:16]}\n")
     if found.findings:
-        stream.write("Set aside; `crossinit resume` makes them again.\n" if repaired else "`--repair` sets them aside.\n")
+        stream.write(
+            "Set aside; `crossinit resume` makes them again.\n" if repaired else "`--repair` sets them aside.\n"
+        )
 
 
 def _counts(inventory: Inventory) -> dict[str, dict[str, int]]:

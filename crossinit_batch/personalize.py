@@ -44,7 +44,10 @@ def learn_batch(context: RunContext, model: BaseModel, batch: JobBatch, start: I
         try:
             members.append((job, _subject(context, model, job, settings)))
         except JobError as error:
-            context.report(JobFailed(*job.key, "photograph", error.message, error.hint))
+            if job in missing:
+                context.report(JobFailed(*job.key, "photograph", error.message, error.hint))
+            else:
+                context.report(Warned(f"{error.message}; its embedding is done, but its company learns without it"))
     if not any(job in missing for job, _ in members):
         return
     digests = [job.digest for job, _ in members]
@@ -64,19 +67,22 @@ def learn_batch(context: RunContext, model: BaseModel, batch: JobBatch, start: I
 
 def _subject(context: RunContext, model: BaseModel, job: Job, settings: EmbeddingSettings) -> Subject:
     """A job's photographs and their mirror images as latent moments; PhotographError for one that can't be used."""
-    moments = []
+    means, stds = [], []
     for photograph in context.plan.people[job.identity].photographs:
-        image = square(open_photograph(photograph_bytes(photograph), photograph.path), model.native_size, settings.crop)
-        upright = torch.from_numpy(to_samples(image))
-        moments += [model.encode_image(picture[None]) for picture in (upright, upright.flip(2))]
-    mean, std = (torch.cat(parts).cpu().unflatten(0, (-1, 2)) for parts in zip(*moments, strict=True))
-    return Subject(job.identity, mean, std)
+        image = open_photograph(photograph_bytes(photograph), photograph.path)
+        upright = torch.from_numpy(to_samples(square(image, model.native_size, settings.crop)))
+        moments = [model.encode_image(picture[None]) for picture in (upright, upright.flip(2))]
+        means.append(torch.cat([mean for mean, _ in moments]))
+        stds.append(torch.cat([std for _, std in moments]))
+    return Subject(job.identity, torch.stack(means).cpu(), torch.stack(stds).cpu())
 
 
 def photograph_bytes(photograph: Photograph) -> bytes:
     """The bytes of a planned photograph; PhotographError where they are not the ones that were planned."""
     if photograph.problem:
-        raise PhotographError(f"{photograph.path}: {photograph.problem}", "Check the file, then `crossinit resume`.")
+        raise PhotographError(
+            f"{photograph.path}: {photograph.problem}", "Check the file, then run the manifest again."
+        )
     try:
         data = read_source(photograph.path)
     except OSError as error:
@@ -107,7 +113,7 @@ def _load_checkpoint(context: RunContext, name: str, digests: Sequence[str]) -> 
 def _optimize(
     context: RunContext, optimization: Optimization, method: str, digests: Sequence[str], checkpoint: str
 ) -> None:
-    """Run to the last step with a checkpoint now and then and at the end; Interrupted, with one, where asked to stop."""
+    """Run to the last step, with a checkpoint now and then and at the end; Interrupted where asked to stop."""
     identities = tuple(subject.identity for subject in optimization.subjects)
     steps = optimization.settings.steps
     look_every = 1 if optimization.model.device.type == "cpu" else _REPORT_EVERY_ON_GPU
@@ -162,7 +168,12 @@ def _store_learned(
 
 
 def _store_embedding(
-    context: RunContext, job: Job, v: Tensor, facts: dict[str, object], extra: dict[str, bytes], seconds: float
+    context: RunContext,
+    job: Job,
+    v: Tensor,
+    facts: dict[str, object],
+    extra: dict[str, bytes],
+    seconds: float,
 ) -> None:
     """Publish a job's embedding and further files, then its receipt."""
     plan, folder = context.plan, layout.embedding_folder(*job.key)
@@ -175,6 +186,8 @@ def _store_embedding(
         "digest": job.digest,
         "crossinit": plan.version,
     }
+    receipt_name = f"{folder}/{layout.RECEIPT_FILE}"
+    context.store.remove(receipt_name)  # one that stood here is of other bytes from now on
     contents = {layout.EMBEDDING_FILE: dump_learned_embeds(v, job.identity, metadata), **extra}
     files = {}
     for name, data in contents.items():
@@ -189,7 +202,7 @@ def _store_embedding(
         facts={**facts, "decided": decided_parts(plan, job)},
         run=context.run_facts(seconds),
     )
-    write_receipt(context.store, f"{folder}/{layout.RECEIPT_FILE}", receipt)
+    write_receipt(context.store, receipt_name, receipt)
     context.report(EmbeddingDone(*job.key, seconds))
 
 

@@ -71,6 +71,8 @@ class PictureBatch:
 
     def _draw_chunk(self, chunk: Sequence[PlannedPicture], missing: Sequence[PlannedPicture], size: int) -> None:
         """Denoise a chunk together, filled up to `size`, and store the pictures that are missing."""
+        if self.context.stop:
+            raise Interrupted("stopped between two groups of pictures")
         began = time.monotonic()
         plan, model = self.context.plan, self.model
         states = self._chunk_states(chunk)
@@ -83,11 +85,12 @@ class PictureBatch:
 
         def on_step(step: int) -> bool:
             self.context.report(DenoiseStepDone(self.batch.method, len(missing), step, plan.render.steps))
-            return not self.context.stop
+            return not self.context.stop or step == plan.render.steps
 
         latents = denoise(model, torch.cat(states), self.empty, seeds, plan.render, on_step)
         if latents is None:
             raise Interrupted("stopped while drawing")
+        self._forget(missing)
         drawn: dict[Job, dict[str, ReceiptFile]] = {}
         for picture, seed, latent in zip(chunk, seeds, latents, strict=False):
             if picture in missing:
@@ -141,6 +144,16 @@ class PictureBatch:
         folder = layout.images_folder(*picture.job.key)
         stored = self.context.store.write(f"{folder}/{picture.name}", png_bytes(pixels, facts))
         return ReceiptFile(size=stored.size, sha256=stored.sha256, digest=picture_digest(plan, picture))
+
+    def _forget(self, pictures: Sequence[PlannedPicture]) -> None:
+        """Take pictures out of the receipts that list them: their files will be of other bytes from now on."""
+        for job in dict.fromkeys(picture.job for picture in pictures):
+            name = f"{layout.images_folder(*job.key)}/{layout.RECEIPT_FILE}"
+            receipt = read_receipt(self.context.store, name)
+            going = {picture.name for picture in pictures if picture.job == job}
+            if receipt is not None and going & receipt.files.keys():
+                kept = {file: facts for file, facts in receipt.files.items() if file not in going}
+                write_receipt(self.context.store, name, receipt.model_copy(update={"files": kept}))
 
     def _add_to_receipt(self, job: Job, files: dict[str, ReceiptFile], seconds: float) -> None:
         """Add pictures that stand to the receipt of their folder."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,6 +28,10 @@ SCHEMA = 1
 Item = TypeVar("Item")
 
 
+class DamagedPlan(OutputError):
+    """The frozen plan cannot be read, but it was ours: planning anew mends it."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,6 +51,11 @@ class PlannedModel(_Record):
     revision: str | None
     fingerprint: str
     dtype: str
+
+    @property
+    def pinned(self) -> ModelSettings:
+        """The settings with the commit that was found, so that a branch which moves on does not matter."""
+        return self.settings.model_copy(update={"revision": self.revision or self.settings.revision})
 
     @property
     def label(self) -> str:
@@ -229,8 +239,8 @@ def picture_digest(plan: Plan, picture: PlannedPicture) -> str:
 def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan | None) -> Plan:
     """The plan with batches for the pending jobs, each given with whether it still needs its embedding.
 
-    Batches of an earlier plan in the same folder are kept where none of their jobs has changed, so that a run that
-    was cut goes on with the same company.
+    Batches of an earlier plan in the same folder are kept where none of their jobs has changed, also those that are
+    done, so that a run that was cut, or a result that was damaged later, is made in the same company.
     """
     waiting = {job.key: needs_embedding for job, needs_embedding in pending}
     digests = {job.key: job.digest for job in plan.jobs}
@@ -241,7 +251,7 @@ def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan |
             batch.work, [digests[key] for key in members]
         )
         embeds = batch.work != "render" or not any(waiting.get(key, False) for key in members)
-        if unchanged and embeds and any(key in waiting for key in members):
+        if unchanged and embeds and (batch.work != "render" or any(key in waiting for key in members)):
             kept.append(batch)
     covered = {(batch.method, identity) for batch in kept for identity in batch.identities}
     made = []
@@ -255,7 +265,7 @@ def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan |
             for chunk in balanced(group, plan.compute.identities_per_batch):
                 made.append(
                     JobBatch(
-                        work=work,  # type: ignore[arg-type]
+                        work=work,
                         method=method.name,
                         identities=tuple(job.identity for job in chunk),
                         digest=_batch_digest(work, [job.digest for job in chunk]),
@@ -280,7 +290,7 @@ def balanced(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     """Cut into the fewest parts of at most `size`, as even as can be."""
     parts = -(-len(items) // size)
     cuts = [len(items) * part // parts for part in range(parts + 1)] if parts else []
-    return [items[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    return [items[start:end] for start, end in pairwise(cuts)]
 
 
 def write_plan(store: Store, plan: Plan) -> None:
@@ -289,11 +299,11 @@ def write_plan(store: Store, plan: Plan) -> None:
 
 
 def read_plan(store: Store) -> Plan | None:
-    """The frozen plan of an output folder, None where there is none; OutputError for one that is not ours."""
+    """The frozen plan of an output folder, None where there is none; OutputError for one that we cannot read."""
     value = store.read_json(layout.PLAN)
     if value is None:
         if store.read(layout.PLAN) is not None:
-            raise OutputError(f"{store}/{layout.PLAN} is damaged", "Run the manifest again; what is done is kept.")
+            raise DamagedPlan(f"{store}/{layout.PLAN} is damaged", "Run the manifest again; what is done is kept.")
         return None
     if value.get("plan") != SCHEMA:
         raise OutputError(
@@ -305,7 +315,7 @@ def read_plan(store: Store) -> Plan | None:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise OutputError(
+        raise DamagedPlan(
             f"{store}/{layout.PLAN} is damaged at {place}: {first['msg']}",
             "Run the manifest again; what is done is kept.",
         ) from None

@@ -133,9 +133,7 @@ class Bars:
     def _print(self, lines: list[str], style: str) -> None:
         width = max(self._console.width - 2, 10)
         wrapped = [
-            part.plain.rstrip()
-            for line in lines
-            for part in Text(line).wrap(self._console, width, overflow="fold")
+            part.plain.rstrip() for line in lines for part in Text(line).wrap(self._console, width, overflow="fold")
         ]
         self._console.print(Text("\n  ".join(wrapped), style=style))
 

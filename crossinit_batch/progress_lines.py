@@ -45,9 +45,7 @@ def utc_now() -> datetime:
 class Lines:
     """Time-stamped plain lines; steps at most one line every ten seconds, everything else at once."""
 
-    def __init__(
-        self, stream: SafeStream, quiet: bool, clock: Clock = time.monotonic, now: Now = utc_now
-    ) -> None:
+    def __init__(self, stream: SafeStream, quiet: bool, clock: Clock = time.monotonic, now: Now = utc_now) -> None:
         self._stream = stream
         self._quiet = quiet
         self._clock = clock

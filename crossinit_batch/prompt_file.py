@@ -6,9 +6,13 @@ import unicodedata
 from pathlib import Path
 
 from crossinit_batch.errors import ManifestError, Problem, RequestError
-from crossinit_batch.manifest_schema import BAD, PromptEntry, Reader, suggestion
+from crossinit_batch.manifest_reader import BAD, Reader
+from crossinit_batch.manifest_schema import PromptEntry
 from crossinit_batch.prompts import PROMPT_SETS, SLOT, Prompt, problem_of
-from crossinit_batch.yaml_source import ListNode, MapNode, Node, found, parse, read_text, shown
+from crossinit_batch.text_file import read_text
+from crossinit_batch.wording import shown, suggestion
+from crossinit_batch.yaml_nodes import ListNode, MapNode, Node, found
+from crossinit_batch.yaml_source import parse
 
 SUFFIXES = (".yaml", ".yml", ".txt")
 
@@ -39,11 +43,7 @@ def problem_of_spec(spec: str, folder: Path) -> str | None:
     if "/" in spec or "." in spec:
         return f"{shown(spec)} is no prompts file: its name must end in {', '.join(SUFFIXES)}"
     meant = suggestion(spec, tuple(PROMPT_SETS))
-    advice = (
-        f"did you mean {meant}?"
-        if meant
-        else f"there is {', '.join(PROMPT_SETS)}; a file ends in .yaml or .txt"
-    )
+    advice = f"did you mean {meant}?" if meant else f"there is {', '.join(PROMPT_SETS)}; a file ends in .yaml or .txt"
     return f"unknown set of prompts {shown(spec)}: {advice}"
 
 

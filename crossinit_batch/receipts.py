@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from crossinit_batch.store import Store, StoredFile
+from crossinit_batch import layout
+from crossinit_batch.store import Store, StoredFile, is_inside
 
 SCHEMA = 1
 
@@ -31,7 +32,7 @@ class ReceiptFile(BaseModel):
 class Receipt(BaseModel):
     """What a job left in its folder. `digest` is the job's; the pictures of one folder have one each instead."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
     receipt: int = SCHEMA
     kind: Literal["embedding", "images"]
@@ -41,6 +42,14 @@ class Receipt(BaseModel):
     files: dict[str, ReceiptFile]
     facts: dict[str, Any] = Field(default_factory=dict)
     run: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_its_files(self) -> Self:
+        if self.kind == "embedding" and layout.EMBEDDING_FILE not in self.files:
+            raise ValueError("the receipt of an embedding does not name its file")
+        if any(not is_inside(name) for name in self.files):
+            raise ValueError("the receipt names a file outside its folder")
+        return self
 
 
 def read_receipt(store: Store, name: str) -> Receipt | None:

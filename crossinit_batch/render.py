@@ -42,15 +42,15 @@ def denoise(
 ) -> Tensor | None:
     """Latents (B, channels, side, side) for states (B, length, width), with classifier-free guidance.
 
-    `empty` (1, length, width) are the states of the negative prompt. `on_step(step)` after each step may return
-    False to give up; then the result is None.
+    `empty` (1, length, width) are the states of the negative prompt. `on_step(step)` after each step may
+    return False to give up; then the result is None.
     """
     scheduler = SCHEDULERS[settings.scheduler].from_config(model.scheduler_config)
     scheduler.set_timesteps(settings.steps, device=model.device)
     side = (settings.size or model.native_size) // model.latent_scale
     shape = (int(model.unet.config.in_channels), side, side)
-    latents = torch.cat([initial_latents(seed, shape) for seed in seeds]).to(model.device)
-    latents = latents * scheduler.init_noise_sigma
+    drawn = [initial_latents(seed, shape) for seed in seeds]
+    latents: Tensor = torch.cat(drawn).to(model.device) * scheduler.init_noise_sigma
     guided = settings.guidance > 1
     if guided:
         states = torch.cat([empty.expand_as(states), states])

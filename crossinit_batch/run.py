@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 
 from crossinit_batch import layout
 from crossinit_batch.context import RunContext, machine_facts
 from crossinit_batch.device import choose_device, resolve_dtype
 from crossinit_batch.engines.local import run_local
-from crossinit_batch.errors import Interrupted, ModelError, OutputError
+from crossinit_batch.errors import CrossinitError, Interrupted, ModelError, OutputError
 from crossinit_batch.events import (
     EmbeddingDone,
     Event,
@@ -26,11 +27,11 @@ from crossinit_batch.events import (
 from crossinit_batch.inventory import Inventory, take_inventory
 from crossinit_batch.manifest import Manifest
 from crossinit_batch.model_source import ModelSource, locate_model
-from crossinit_batch.plan import Plan, make_plan, read_plan, with_batches, write_plan
+from crossinit_batch.plan import DamagedPlan, Plan, make_plan, read_plan, with_batches, write_plan
 from crossinit_batch.settings import ModelSettings
 from crossinit_batch.showcase import write_gallery, write_report
 from crossinit_batch.stopping import StopRequest
-from crossinit_batch.store import Store
+from crossinit_batch.store import Store, reason_of
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOption
             f"{store} has no {layout.PLAN}, so it is not an output folder of crossinit",
             "Name the folder that a manifest's `output:` names.",
         )
-    source = _located(plan.model.settings)
+    source = _located(plan.model.pinned)
     if source.fingerprint != plan.model.fingerprint:
         raise OutputError(
             f"model {plan.model.label!r} has changed since {store} was planned "
@@ -141,7 +142,7 @@ def _frozen_plan(store: Store, report: Reporter) -> Plan | None:
     """The plan of an earlier run in this folder; a damaged one is as none, since receipts say what is done."""
     try:
         return read_plan(store)
-    except OutputError as error:
+    except DamagedPlan as error:
         report(Warned(f"{error.message}; planning anew"))
         return None
 
@@ -162,6 +163,7 @@ def _execute(
     inventory = take_inventory(store, plan)
     plan = with_batches(plan, inventory.pending, frozen)
     write_plan(store, plan)
+    _drop_checkpoints(store, plan, inventory)
     tally = _Tally(report)
     tally(_started(store, plan, inventory, device))
     if swept:
@@ -172,19 +174,51 @@ def _execute(
         with stop.listening():
             counters = run_local(context, source, device)
     except Interrupted as interrupted:
-        _write_failures(store, tally.failures)
+        with _closing(store):
+            _write_failures(store, tally.failures)
         signal = stop.signal.name if stop.signal else ""
         tally(RunInterrupted(store.url, signal, interrupted.message))
         raise
     after = take_inventory(store, plan)
-    _write_failures(store, tally.failures)
-    write_gallery(store, after, tally.failures)
+    # Where a whole batch failed, some of its jobs may have been done before.
+    failures = [
+        failure for failure in tally.failures if not after.is_done(after.states[failure.method, failure.identity])
+    ]
     seconds = time.monotonic() - began
     work = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in asdict(counters).items() if value)
-    write_report(store, after, tally.failures, {"Last run": f"{seconds:.0f} s on {device}: {work or 'nothing to do'}"})
+    last = f"{seconds:.0f} s on {device}: {work or 'nothing to do'}"
+    with _closing(store):
+        _write_failures(store, failures)
+        write_gallery(store, after, failures)
+        write_report(store, after, failures, {"Last run": last})
     skipped = sum(state.has_embedding for state in inventory.states.values())
-    tally(RunFinished(store.url, tally.embeddings, tally.images, len(tally.failures), skipped, seconds))
-    return RunResult(store, after, tuple(tally.failures))
+    tally(RunFinished(store.url, tally.embeddings, tally.images, len(failures), skipped, seconds))
+    return RunResult(store, after, tuple(failures))
+
+
+@contextlib.contextmanager
+def _closing(store: Store) -> Iterator[None]:
+    """Say in a sentence that the last files of a run could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise CrossinitError(
+            f"{store}: the run's last files cannot be written: {reason_of(error)}",
+            "Mend that, then `crossinit resume`; what is done is kept.",
+        ) from None
+
+
+def _drop_checkpoints(store: Store, plan: Plan, inventory: Inventory) -> None:
+    """Remove the checkpoints of batches that are learned already, or that only an earlier plan had."""
+    states = inventory.states
+    wanted = {
+        layout.checkpoint(batch.digest)
+        for batch in plan.batches
+        if not all(states[batch.method, identity].has_embedding for identity in batch.identities)
+    }
+    for name in inventory.checkpoints:
+        if name not in wanted:
+            store.remove(name)
 
 
 def _started(store: Store, plan: Plan, inventory: Inventory, device: str) -> RunStarted:

@@ -62,10 +62,14 @@ class InitSettings(Settings):
         2, description="How many columns of the names are used, so how many vectors an identity has."
     )
     words: tuple[str, ...] | None = Field(
-        None, min_length=1, max_length=8, description="Words to start from instead of names, one vector a token."
+        None,
+        min_length=1,
+        max_length=8,
+        description="Words to start from instead of names, one vector a token.",
     )
     encoder: bool = Field(
-        True, description="Start from the text encoder's output (Cross Initialization); false: from its input."
+        True,
+        description="Start from the text encoder's output (Cross Initialization); false: from its input.",
     )
 
     @model_validator(mode="after")
@@ -126,7 +130,5 @@ class ComputeSettings(Settings):
     identities_per_batch: Annotated[int, Field(ge=1, le=64)] = Field(
         4, description="Identities that share one U-Net batch during optimisation."
     )
-    images_per_batch: Annotated[int, Field(ge=1, le=256)] = Field(
-        8, description="Pictures that are denoised together."
-    )
+    images_per_batch: Annotated[int, Field(ge=1, le=256)] = Field(8, description="Pictures that are denoised together.")
     checkpoint_every: PositiveInt = Field(50, description="Optimisation steps between two checkpoints.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from crossinit_batch import __version__, layout
-from crossinit_batch.digest import image_seed
+from crossinit_batch.digest import image_seed, sha256
 from crossinit_batch.events import JobFailed
 from crossinit_batch.gallery import Gallery, GalleryMethod, Person, Picture, gallery_page
 from crossinit_batch.inventory import Inventory
@@ -73,7 +73,10 @@ def _source(store: Store, identity: PlannedIdentity) -> str | None:
     name = layout.source_thumbnail(identity.id, photograph.sha256)
     if store.read(name) is None:
         try:
-            image = open_photograph(read_source(photograph.path), photograph.path)
+            data = read_source(photograph.path)
+            if sha256(data) != photograph.sha256:
+                return None
+            image = open_photograph(data, photograph.path)
         except (OSError, PhotographError):
             return None
         store.write(name, thumbnail(image, _THUMBNAIL_SIDE))
@@ -123,7 +126,13 @@ def report_text(inventory: Inventory, failures: Sequence[JobFailed], facts: dict
             f"| {row.embeddings_failed} | {row.images_done} of {row.images_total} | {seconds} |"
         )
     if failures:
-        lines += ["", "## Failures", "", "| identity | method | stage | reason | what to do |", "|---|---|---|---|---|"]
+        lines += [
+            "",
+            "## Failures",
+            "",
+            "| identity | method | stage | reason | what to do |",
+            "|---|---|---|---|---|",
+        ]
         for failure in failures:
             cells = (failure.identity, failure.method, failure.stage, failure.reason, failure.hint)
             lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")

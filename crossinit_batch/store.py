@@ -26,7 +26,15 @@ from crossinit_batch.redact import redact_url
 
 _TEMPORARY = ".tmp-"
 
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+_EXTRAS = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "az": "azure",
+    "abfs": "azure",
+    "abfss": "azure",
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,12 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
         scheme = url.partition("://")[0]
-        extra = _EXTRAS.get(scheme, scheme)
+        if scheme not in _EXTRAS:
+            raise RequestError(
+                f"{redact_url(url)}: {scheme}:// is not read or written here",
+                "Name a local folder, or a URL with s3, gs, az or abfs.",
+            ) from None
+        extra = _EXTRAS[scheme]
         raise RequestError(
             f"{redact_url(url)}: {scheme}:// needs a package that is not installed ({error})",
             f"Install it with: pip install 'crossinit-batch[{extra}]'",
@@ -51,6 +64,12 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     except ValueError as error:
         raise RequestError(f"{redact_url(url)}: this kind of address is not known ({error})") from None
     return filesystem, path
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative path stays in the folder that it is relative to."""
+    parts = PurePosixPath(name).parts
+    return bool(parts) and not name.startswith("/") and ".." not in parts and "\0" not in name
 
 
 def read_source(url: str) -> bytes:
@@ -76,8 +95,7 @@ class Store:
 
     def path_of(self, name: str) -> str:
         """The full path of a file of this folder; ValueError for a name that would leave it."""
-        parts = PurePosixPath(name).parts
-        if not parts or name.startswith("/") or ".." in parts or "\0" in name:
+        if not is_inside(name):
             raise ValueError(f"not a path inside the output folder: {name!r}")
         return f"{self.root}/{name}"
 
@@ -111,7 +129,7 @@ class Store:
             return None
         try:
             value = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
 
@@ -203,7 +221,10 @@ class Store:
 
 
 def _walk(folder: str, prefix: int) -> Iterator[tuple[str, int]]:
-    """Files below a local folder with their sizes; os.scandir, since a run has as many files as pictures."""
+    """Files below a local folder with their sizes; os.scandir, since a run has as many files as pictures.
+
+    Links to files are followed, as the hub's cache is made of them; links to folders, which may go in circles, not.
+    """
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -211,8 +232,8 @@ def _walk(folder: str, prefix: int) -> Iterator[tuple[str, int]]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path, prefix)
-        elif _TEMPORARY not in entry.name and entry.is_file(follow_symlinks=False):
-            yield entry.path[prefix:], entry.stat(follow_symlinks=False).st_size
+        elif _TEMPORARY not in entry.name and entry.is_file():
+            yield entry.path[prefix:], entry.stat().st_size
 
 
 def _write_local(path: Path, data: bytes) -> None:
@@ -241,5 +262,3 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__
-
-

@@ -58,9 +58,7 @@ def failure_table(failures: Sequence[JobFailed]) -> Table:
     table.add_column("reason, and what to do", overflow="fold", min_width=36)
     for failure in failures[:MOST_FAILURES]:
         what = "\n".join([*shown_lines(failure.reason), *shown_lines(failure.hint)])
-        table.add_row(
-            *(Text(shown(text)) for text in (failure.identity, failure.method, failure.stage)), Text(what)
-        )
+        table.add_row(*(Text(shown(text)) for text in (failure.identity, failure.method, failure.stage)), Text(what))
     if len(failures) > MOST_FAILURES:
         table.caption = f"and {len(failures) - MOST_FAILURES} more in failures.json"
         table.caption_justify = "left"
@@ -108,9 +106,7 @@ def _aligned(table: Table) -> Iterable[str]:
     from rich.cells import cell_len
 
     rows = [[cell.split("\n") for cell in row] for row in _cells(table)]
-    widths = [
-        max(cell_len(line) for row in rows for line in row[index]) for index in range(len(table.columns))
-    ]
+    widths = [max(cell_len(line) for row in rows for line in row[index]) for index in range(len(table.columns))]
     for row in rows:
         for height in range(max(len(cell) for cell in row)):
             line = ""

@@ -53,9 +53,7 @@ def load_tensors(data: bytes, name: str) -> tuple[dict[str, torch.Tensor], dict[
         detail = str(error).removeprefix("Error while deserializing: ")
         raise TensorFileError(f"{name}: not a valid safetensors file: {detail}", _HINT) from error
     except KeyError as error:
-        raise TensorFileError(
-            f"{name}: numbers of type {error.args[0]}, which PyTorch does not have"
-        ) from error
+        raise TensorFileError(f"{name}: numbers of type {error.args[0]}, which PyTorch does not have") from error
     except (TypeError, RuntimeError, OverflowError) as error:
         raise TensorFileError(f"{name}: a tensor has a shape that PyTorch cannot hold", _HINT) from error
     return tensors, dict(_header_of(data).get(_METADATA) or {})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import os
 
 import torch
 from torch import Tensor
 
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.context import RunContext
-from crossinit_batch.errors import JobError, RequestError
+from crossinit_batch.errors import CrossinitError, Interrupted, JobError
 from crossinit_batch.events import JobFailed, Note, Warned
 from crossinit_batch.initial_vector import InitialVector, initial_vector
 from crossinit_batch.personalize import import_batch, learn_batch
@@ -28,7 +29,7 @@ class Worker:
         self._warn_of_cut_prompts()
 
     def do(self, batch: JobBatch) -> None:
-        """Do what is left of a batch. A failing job is reported and does not stop the others; Interrupted passes."""
+        """Do what is left of a batch. Whatever fails is reported and does not stop the others; Interrupted passes."""
         stage: str = batch.work
         try:
             if batch.work == "learn":
@@ -37,7 +38,9 @@ class Worker:
                 import_batch(self.context, self.model, batch)
             stage = "render"
             PictureBatch(self.context, self.model, batch, self._empty_states()).draw()
-        except (JobError, RequestError) as error:
+        except Interrupted:
+            raise
+        except CrossinitError as error:
             self._fail(batch, stage, error.message, error.hint)
         except torch.OutOfMemoryError:
             gc.collect()
@@ -47,10 +50,17 @@ class Worker:
             self._fail(batch, stage, "the device ran out of memory", hint)
         except OSError as error:
             self._fail(batch, stage, f"reading or writing failed: {error}", "Mend that, then `crossinit resume`.")
+        except Exception as error:  # whatever it is, the other batches go on
+            if os.environ.get("CROSSINIT_DEBUG"):
+                raise
+            hint = "This is an error of crossinit's own: please report it, with the output under CROSSINIT_DEBUG=1."
+            self._fail(batch, stage, f"{type(error).__name__}: {error}", hint)
 
     def _fail(self, batch: JobBatch, stage: str, reason: str, hint: str) -> None:
-        for identity in batch.identities:
-            self.context.report(JobFailed(batch.method, identity, stage, reason, hint))
+        """Report every job of the batch that had something left to do."""
+        for job in self.context.jobs_of(batch):
+            if not self.context.inventory.is_done(self.context.inventory.states[job.key]):
+                self.context.report(JobFailed(*job.key, stage, reason, hint))
 
     def _initial_vector(self, method: str) -> InitialVector:
         """The method's initial vector, once a worker."""

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossinit_batch import yaml_source
-from crossinit_batch.errors import ManifestError
-from crossinit_batch.yaml_source import ListNode, MapNode, Node, TextNode, parse, read_text, shown
+from crossinit_batch.text_file import read_text
+from crossinit_batch.yaml_nodes import ListNode, MapNode, Node
+from crossinit_batch.yaml_source import parse
 
 
 def plain(node: Node | None) -> object:
@@ -33,17 +34,6 @@ def test_scalars_keep_their_source_text_and_place() -> None:
     assert (source.root.keys["b"].line, source.root.keys["b"].column) == (2, 1)
 
 
-@pytest.mark.parametrize(
-    ("text", "null"), [("", True), ("~", True), ("null", True), ("'null'", False), ("no", False)]
-)
-def test_null_is_only_what_yaml_calls_so(text: str, null: bool) -> None:
-    root = parse(f"a: {text}", "m").root
-    assert isinstance(root, MapNode)
-    value = root.values["a"]
-    assert isinstance(value, TextNode)
-    assert value.null is null
-
-
 def test_several_refusals_come_at_once_and_the_rest_is_still_read() -> None:
     source = parse("a: &x 1\nb: *x\n<<: *x\na: 2\nc: !!int 3\n--- d\n", "m")
     assert [(problem.line, problem.column) for problem in source.problems] == [
@@ -61,42 +51,6 @@ def test_several_refusals_come_at_once_and_the_rest_is_still_read() -> None:
 def test_the_key_of_a_refusal_is_its_path() -> None:
     source = parse("a:\n  - {x: 1}\n  - {y: [1, &z 2]}\n", "m")
     assert source.problems[0].key == "a[1].y[1]"
-
-
-SYNTAX = [
-    ("a: [1\nb: 2", 2, 2, "the [ on line 1 is not closed"),
-    ("a: {b: 1", 2, 1, "the { on line 1 is not closed"),
-    ("x: [a {} p]", 1, 7, "a prompt that begins with {} or stands in [ ] needs quotes"),
-    ("- {} person", 1, 6, "needs quotes"),
-    ("a: b: c", 1, 5, "a colon where none fits"),
-    ("a:\n\tb: 1", 2, 1, "a tab is used to indent"),
-    ("a: *.jpg", 1, 5, "'*.jpg'"),
-    ("a: @b", 1, 4, "begins with @ needs quotes"),
-    ("a:\n  'x\n", 2, 3, "opened on line 2 is never closed"),
-    ('a: "\\q"', 1, 5, "an unknown \\ escape"),
-    ("a:\n  - x\n  b: 1", 3, 3, "line up with the list that begins on line 2"),
-    ("a: 1\n- b", 2, 1, "line up with the mapping that begins on line 1"),
-    ("[a,,b]", 1, 4, "a value is missing here"),
-    ("%FOO\n---\na: 1", 1, 5, "a directive"),
-    ("a: !x!y z", 1, 4, "begins with ! needs quotes"),
-]
-
-
-@pytest.mark.parametrize(("text", "line", "column", "part"), SYNTAX)
-def test_syntax_errors_are_said_in_our_words(text: str, line: int, column: int, part: str) -> None:
-    source = parse(text, "m.yaml")
-    assert source.root is None
-    (problem,) = source.problems
-    if hasattr(yaml, "CSafeLoader"):  # libyaml and the Python parser differ by a column here and there
-        assert (problem.line, problem.column) == (line, column)
-    assert part in problem.message
-
-
-@pytest.mark.parametrize("text", [case[0] for case in SYNTAX if "%" not in case[0]])
-def test_the_pure_python_parser_refuses_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yaml_source, "_LOADER", yaml.SafeLoader)
-    source = parse(text, "m.yaml")
-    assert source.root is None and len(source.problems) == 1
 
 
 BOMBS = {
@@ -138,25 +92,6 @@ def test_refusals_end_after_a_hundred() -> None:
     assert "was not read" in source.problems[-1].message
 
 
-@pytest.mark.parametrize(
-    ("data", "line", "column", "part"),
-    [
-        (b"a: 1\nb: \xe9", 2, 4, "not UTF-8 (byte 0xe9)"),
-        ("a: 1".encode("utf-16"), 1, 1, "UTF-16"),
-        (b"\xef\xbb\xbfa: \xff", 1, 4, "not UTF-8"),
-    ],
-)
-def test_other_encodings_are_refused_at_their_place(
-    tmp_path: Path, data: bytes, line: int, column: int, part: str
-) -> None:
-    path = tmp_path / "m.yaml"
-    path.write_bytes(data)
-    with pytest.raises(ManifestError) as caught:
-        read_text(path, "m.yaml")
-    (problem,) = caught.value.problems
-    assert (problem.line, problem.column) == (line, column) and part in problem.message
-
-
 def test_byte_order_mark_and_carriage_returns_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
     path.write_bytes(b"\xef\xbb\xbfa: 1\r\nb: &x 2\r\n")
@@ -176,25 +111,6 @@ def test_control_characters_are_refused_at_their_place(text: str, column: int) -
 def test_a_nul_from_an_escape_is_refused() -> None:
     source = parse('a: "x\\0"', "m")
     assert "NUL" in source.problems[0].message
-
-
-def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path, part in (
-        (tmp_path, "folder"),
-        (tmp_path / "no", "no such file"),
-        (Path("a\0b"), "cannot be read"),
-    ):
-        with pytest.raises(ManifestError, match=part):
-            read_text(path, "m")
-    monkeypatch.setattr(yaml_source, "MAX_BYTES", 10)
-    (tmp_path / "big").write_bytes(b"x" * 11)
-    with pytest.raises(ManifestError, match="16 MiB"):
-        read_text(tmp_path / "big", "m")
-
-
-def test_shown_hides_credentials_and_cuts() -> None:
-    assert "secret" not in shown("s3://key:secret@bucket/x")
-    assert len(shown("x" * 1000)) < 100
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=("Cs",))))

@@ -60,9 +60,7 @@ def _draw_hat(canvas: Canvas, face: Anatomy) -> None:
     inside = canvas.mask(dome)
     canvas.glow((w * 0.9, -0.7), (0.5, 0.7), shadow(_RED, 0.8), 0.7, inside)
     canvas.glow((-w * 0.4, -1.0), (0.45, 0.35), light(_RED, 0.5), 0.6, inside)
-    brim = band(
-        path([(-w * 1.13, -0.48), (-w * 0.6, -0.57), (0, -0.6), (w * 0.6, -0.57), (w * 1.13, -0.48)]), 0.25
-    )
+    brim = band(path([(-w * 1.13, -0.48), (-w * 0.6, -0.57), (0, -0.6), (w * 0.6, -0.57), (w * 1.13, -0.48)]), 0.25)
     canvas.fill(moved(brim, 0.0, 0.04), shadow(_RED, 0.8), 0.5)
     canvas.fill(brim, light(_RED, 0.14))
     ribs = [band(np.array([(x * w, -0.7), (x * w * 1.01, -0.46 - 0.06 * (1 - x * x))]), 0.03)
@@ -107,9 +105,7 @@ def _draw_scarf(canvas: Canvas, face: Anatomy) -> None:
     wool: Colour = (58, 120, 190)
     y = face.chin
     end = loop([(0.12, y + 0.3), (0.46, y + 0.3), (0.58, 2.6), (0.14, 2.6)])
-    wrap = loop(
-        mirrored([(0.0, y - 0.02), (0.5, y - 0.14), (0.76, y + 0.06), (0.7, y + 0.34), (0.0, y + 0.5)])
-    )
+    wrap = loop(mirrored([(0.0, y - 0.02), (0.5, y - 0.14), (0.76, y + 0.06), (0.7, y + 0.34), (0.0, y + 0.5)]))
     for outline in (end, wrap):
         canvas.fill(moved(outline, 0.02, 0.05), shadow(wool, 0.9), 0.5)
         canvas.fill(outline, wool)

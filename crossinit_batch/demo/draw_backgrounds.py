@@ -35,9 +35,7 @@ def _sunburst(view: View, backdrop: float) -> None:
     view.sky(pale, pale)
     for k in range(12):
         angle = k * np.pi / 6 + backdrop
-        rays = [
-            (0.5 + 1.2 * np.cos(angle + turn), 0.5 + 1.2 * np.sin(angle + turn)) for turn in (0, np.pi / 12)
-        ]
+        rays = [(0.5 + 1.2 * np.cos(angle + turn), 0.5 + 1.2 * np.sin(angle + turn)) for turn in (0, np.pi / 12)]
         view.fill([(0.5, 0.5), *rays], loud)
 
 
@@ -50,9 +48,7 @@ def _beach(view: View, backdrop: float) -> None:
     view.ground([0.69, 0.66, 0.68, 0.65, 0.68], (244, 212, 148))
     view.fill([(0.06, 0.7), (0.1, 0.28), (0.135, 0.28), (0.11, 0.7)], (140, 94, 56))
     for dx, dy in ((-0.16, -0.02), (-0.11, 0.12), (0.17, 0.0), (0.13, 0.13), (0.03, -0.11), (-0.06, -0.1)):
-        view.fill(
-            path([(0.115, 0.26), (0.115 + dx * 0.6, 0.21 + dy * 0.5), (0.115 + dx, 0.28 + dy)]), (50, 140, 70)
-        )
+        view.fill(path([(0.115, 0.26), (0.115 + dx * 0.6, 0.21 + dy * 0.5), (0.115 + dx, 0.28 + dy)]), (50, 140, 70))
 
 
 def _snow(view: View, backdrop: float) -> None:
@@ -70,9 +66,7 @@ def _fir(view: View, x: float, foot: float, height: float, colour: Colour, cap: 
         top, half = foot - height + k * height * 0.22, height * (0.18 + 0.1 * k)
         view.fill([(x, top), (x + half, top + height * 0.5), (x - half, top + height * 0.5)], colour)
         if cap:
-            view.fill(
-                [(x, top), (x + half * 0.5, top + height * 0.24), (x - half * 0.5, top + height * 0.24)], cap
-            )
+            view.fill([(x, top), (x + half * 0.5, top + height * 0.24), (x - half * 0.5, top + height * 0.24)], cap)
 
 
 def _forest(view: View, backdrop: float) -> None:
@@ -80,9 +74,7 @@ def _forest(view: View, backdrop: float) -> None:
     for depth in range(3):
         tone = mix((112, 160, 96), (30, 66, 44), depth / 2)
         for x, width, _ in view.draws(6, 3):
-            view.box(
-                x * 1.1 - 0.05, 0, 0.02 + 0.03 * width + 0.012 * depth, 0.9, mix(tone, (70, 46, 32), 0.35)
-            )
+            view.box(x * 1.1 - 0.05, 0, 0.02 + 0.03 * width + 0.012 * depth, 0.9, mix(tone, (70, 46, 32), 0.35))
         for x, y, size in view.draws(11, 3):
             view.disc(x, (0.02 + 0.24 * y) * (1 + 0.2 * depth), 0.05 + 0.07 * size, tone, 0.85)
     view.ground([0.8, 0.76, 0.8, 0.77, 0.8], (36, 84, 46))
@@ -99,9 +91,7 @@ def _city_at_night(view: View, backdrop: float) -> None:
         for row in range(8):
             for column in range(2):
                 if (row * 7 + column * 3 + k * 5) % 3:
-                    view.box(
-                        x + 0.016 + 0.042 * column, top + 0.03 + 0.062 * row, 0.022, 0.026, (255, 208, 104)
-                    )
+                    view.box(x + 0.016 + 0.042 * column, top + 0.03 + 0.062 * row, 0.022, 0.026, (255, 208, 104))
 
 
 def _desert(view: View, backdrop: float) -> None:
@@ -198,9 +188,7 @@ def _garden(view: View, backdrop: float) -> None:
 def _stage(view: View, backdrop: float) -> None:
     view.sky((92, 10, 34), (150, 22, 50), (70, 8, 28))
     for k in range(9):
-        view.fill(
-            [(k / 8 - 0.09, 0), (k / 8 - 0.02, 0), (k / 8 - 0.01, 1), (k / 8 - 0.08, 1)], (52, 4, 22), 0.55
-        )
+        view.fill([(k / 8 - 0.09, 0), (k / 8 - 0.02, 0), (k / 8 - 0.01, 1), (k / 8 - 0.08, 1)], (52, 4, 22), 0.55)
         view.fill([(k / 8, 0), (k / 8 + 0.02, 0), (k / 8 + 0.025, 1), (k / 8, 1)], (206, 52, 76), 0.5)
     for x, foot in ((0.04, 0.4), (0.96, 0.6)):
         view.fill([(x - 0.03, 0), (x + 0.03, 0), (foot + 0.34, 1), (foot - 0.34, 1)], (255, 236, 180), 0.24)
@@ -216,9 +204,7 @@ _PLACES: dict[str, Callable[[View, float], None]] = {
 # fmt: on
 
 
-def paint_background(
-    name: str, backdrop: float, side: int, sharp: int, rng: np.random.Generator
-) -> Image.Image:
+def paint_background(name: str, backdrop: float, side: int, sharp: int, rng: np.random.Generator) -> Image.Image:
     """A square picture of a place, `side` pixels; it is painted at `sharp` pixels, blurred and enlarged."""
     view = View(sharp, rng)
     _PLACES[name](view, backdrop)

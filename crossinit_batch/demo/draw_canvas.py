@@ -147,9 +147,7 @@ def _soft_spot(strength: int) -> Image.Image:
 class Canvas:
     """An RGB image and where a head is on it: its middle and unit in pixels, its tilt in degrees."""
 
-    def __init__(
-        self, image: Image.Image, middle: tuple[float, float], unit: float, tilt: float = 0.0
-    ) -> None:
+    def __init__(self, image: Image.Image, middle: tuple[float, float], unit: float, tilt: float = 0.0) -> None:
         self.image = image
         self.unit = unit
         self._pen = ImageDraw.Draw(image, "RGBA")
@@ -165,9 +163,7 @@ class Canvas:
         """Fill a closed outline."""
         self._pen.polygon(self._pixels(points), fill=(*colour, round(255 * alpha)))
 
-    def stroke(
-        self, controls: Controls, width: float | Sequence[float], colour: Colour, alpha: float = 1.0
-    ) -> None:
+    def stroke(self, controls: Controls, width: float | Sequence[float], colour: Colour, alpha: float = 1.0) -> None:
         """A smooth line through the control points; several widths taper it."""
         self.fill(band(path(controls), width), colour, alpha)
 

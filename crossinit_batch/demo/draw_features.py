@@ -62,8 +62,7 @@ def _draw_eye(canvas: Canvas, face: Anatomy, side: int) -> None:
     iris = rx * 0.6
     gleam = ellipse(gaze[0], gaze[1] + iris * 0.5, iris * 0.56, iris * 0.3)
     discs = [
-        (ellipse(*gaze, iris * r, iris * r), tone)
-        for r, tone in ((1.0, shadow(face.iris, 0.6)), (0.82, face.iris))
+        (ellipse(*gaze, iris * r, iris * r), tone) for r, tone in ((1.0, shadow(face.iris, 0.6)), (0.82, face.iris))
     ]
     discs += [(gleam, light(face.iris, 0.28)), (ellipse(*gaze, iris * 0.46, iris * 0.46), (16, 12, 14))]
     for outline, tone in discs:

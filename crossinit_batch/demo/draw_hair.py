@@ -24,17 +24,13 @@ def draw_hair_behind(canvas: Canvas, face: Anatomy, style: str, covered: bool) -
         canvas.glow((-0.3, -1.1), (0.7, 0.5), face.hair_light, 0.75, inside)
     if style in ("long straight", "long wavy"):
         sway = 0.05 if style == "long wavy" else 0.01
-        locks = [
-            _lock(side * (face.width + x), 0.2, 1.4, sway) for side in (-1, 1) for x in (0.02, 0.13, 0.24)
-        ]
+        locks = [_lock(side * (face.width + x), 0.2, 1.4, sway) for side in (-1, 1) for x in (0.02, 0.13, 0.24)]
         canvas.fill_within(inside, face.hair_light, *locks, alpha=0.5)
 
 
 def _lock(x: float, top: float, bottom: float, sway: float) -> Points:
     heights = np.linspace(top, bottom, 7)
-    return band(
-        path([(x + sway * (-1) ** k, y) for k, y in enumerate(heights.tolist())]), (0.01, 0.05, 0.05, 0.01)
-    )
+    return band(path([(x + sway * (-1) ** k, y) for k, y in enumerate(heights.tolist())]), (0.01, 0.05, 0.05, 0.01))
 
 
 def draw_hair(canvas: Canvas, face: Anatomy, style: str, covered: bool, head: Image.Image) -> None:
@@ -47,9 +43,7 @@ def draw_hair(canvas: Canvas, face: Anatomy, style: str, covered: bool, head: Im
         canvas.fill_within(head, mix(face.hair, face.skin, 0.12), *outlines, alpha=0.82)
         canvas.glow((-0.2, -0.82), (0.5, 0.22), face.hair_light, 0.45, head)
         return
-    canvas.fill_within(
-        head, face.skin_dark, *(moved(outline, 0.015, 0.055) for outline in outlines), alpha=0.6
-    )
+    canvas.fill_within(head, face.skin_dark, *(moved(outline, 0.015, 0.055) for outline in outlines), alpha=0.6)
     for outline in outlines:
         canvas.fill(outline, face.hair)
     inside = canvas.mask(*outlines)

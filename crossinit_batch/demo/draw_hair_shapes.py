@@ -159,15 +159,12 @@ def hair_front(face: Anatomy, style: str, covered: bool) -> list[Points]:
     if style == "side part":
         return [_cap(face, rise * 0.9, 0.04, _swept_hairline(face, 0.04))]
     if style == "curly":
-        forehead = [
-            (x * face.width, face.hairline + 0.02 + 0.1 * x * x) for x in (-0.78, -0.46, -0.14, 0.2, 0.5, 0.8)
-        ]
+        forehead = [(x * face.width, face.hairline + 0.02 + 0.1 * x * x) for x in (-0.78, -0.46, -0.14, 0.2, 0.5, 0.8)]
         top = [] if covered else _curls(crown_arc(face, rise * 0.5, 8, 1.35), 0.24)
         return [_cap(face, rise, 0.0, _even_hairline(face, 0.0)), *_curls(forehead, 0.15), *top]
     if style == "afro":
         forehead = [
-            (x * face.width, face.hairline - 0.06 + 0.2 * x * x)
-            for x in (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9)
+            (x * face.width, face.hairline - 0.06 + 0.2 * x * x) for x in (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9)
         ]
         return [_cap(face, rise, -0.05, _even_hairline(face, -0.05)), *_curls(forehead, 0.12)]
     if style == "fringe":

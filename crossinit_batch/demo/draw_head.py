@@ -57,15 +57,11 @@ def draw_body(canvas: Canvas, face: Anatomy, clothing: float) -> None:
     canvas.glow((0.0, 1.25), (1.3, 0.75), shadow(cloth, 0.8), 0.75, inside)
     canvas.glow((-0.95, 1.75), (0.6, 0.5), light(cloth, 0.5), 0.45, inside)
     throat = loop(
-        mirrored(
-            [(0, 0.5), (neck, 0.5), (neck * 0.98, 1.1), (neck * 1.16, 1.32), (neck * 0.7, 1.5), (0, 1.56)]
-        )
+        mirrored([(0, 0.5), (neck, 0.5), (neck * 0.98, 1.1), (neck * 1.16, 1.32), (neck * 0.7, 1.5), (0, 1.56)])
     )
     _draw_collar(canvas, cloth, neck, kind % 3, behind=True)
     canvas.fill(throat, mix(face.skin, face.skin_dark, 0.3))
-    canvas.fill_within(
-        canvas.mask(throat), face.skin_dark, ellipse(0.03, 0.62, w * 0.98, chin * 0.66), alpha=0.75
-    )
+    canvas.fill_within(canvas.mask(throat), face.skin_dark, ellipse(0.03, 0.62, w * 0.98, chin * 0.66), alpha=0.75)
     _draw_collar(canvas, cloth, neck, kind % 3, behind=False)
 
 
@@ -92,9 +88,7 @@ def draw_ears(canvas: Canvas, face: Anatomy) -> None:
     """Both ears, beside the head."""
     for side in (-1, 1):
         x = side * (face.width + 0.02)
-        canvas.fill(
-            ellipse(x, 0.12, face.ear, face.ear * 1.5, -side * 0.18), mix(face.skin, face.skin_dark, 0.18)
-        )
+        canvas.fill(ellipse(x, 0.12, face.ear, face.ear * 1.5, -side * 0.18), mix(face.skin, face.skin_dark, 0.18))
         canvas.fill(
             ellipse(x + side * 0.02, 0.11, face.ear * 0.55, face.ear * 0.95, -side * 0.18),
             face.skin_dark,
@@ -128,9 +122,7 @@ def _freckle_places() -> tuple[tuple[float, float, float], ...]:
     places = []
     for k in range(26):
         u, v = (k * golden) % 1, (k * golden * golden * 3.1) % 1
-        places.append(
-            (-0.78 + 1.56 * u, 0.22 + 0.24 * v - 0.08 * abs(2 * u - 1), 0.7 + 0.6 * ((k * 0.37) % 1))
-        )
+        places.append((-0.78 + 1.56 * u, 0.22 + 0.24 * v - 0.08 * abs(2 * u - 1), 0.7 + 0.6 * ((k * 0.37) % 1)))
     return tuple(places)
 
 
@@ -141,6 +133,4 @@ def draw_marks(canvas: Canvas, face: Anatomy, freckles: float, beauty_mark: floa
         canvas.fill(ellipse(x * face.width, y, 0.021 * size, 0.018 * size), tone, 0.75)
     if beauty_mark > 0:
         side = -1 if beauty_mark < 0.75 else 1
-        canvas.fill(
-            ellipse(side * (face.mouth_rx + 0.1), face.mouth_y - 0.11, 0.038, 0.038), shadow(face.skin, 0.85)
-        )
+        canvas.fill(ellipse(side * (face.mouth_rx + 0.1), face.mouth_y - 0.11, 0.038, 0.038), shadow(face.skin, 0.85))

@@ -27,9 +27,7 @@ def _plane(side: int) -> tuple[Pixels, Pixels]:
 def _grain(side: int, smooth: float, key: int) -> Pixels:
     """A fixed texture of mean 0 and deviation 1; `smooth` is its blur in shares of the side."""
     noise = np.random.default_rng(key).random((side, side), dtype=np.float32)
-    soft = Image.fromarray(np.round(noise * 255).astype(np.uint8)).filter(
-        ImageFilter.GaussianBlur(smooth * side)
-    )
+    soft = Image.fromarray(np.round(noise * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(smooth * side))
     values = np.asarray(soft, dtype=np.float32)
     texture: Pixels = (values - values.mean()) / max(1.0, float(values.std()))
     return texture
@@ -125,14 +123,10 @@ def _dot_places(side: int) -> tuple[tuple[float, float, float], ...]:
     rng = np.random.default_rng(7)
     count = 40 if side < 128 else 84
     step = side / count
-    places = (
-        np.indices((count + 1, count + 1)).reshape(2, -1).T + rng.random(((count + 1) ** 2, 2)) - 0.25
-    ) * step
+    places = (np.indices((count + 1, count + 1)).reshape(2, -1).T + rng.random(((count + 1) ** 2, 2)) - 0.25) * step
     radii = step * (0.62 + 0.2 * rng.random(len(places)))
     order = rng.permutation(len(places))
-    return tuple(
-        (float(x), float(y), float(r)) for (x, y), r in zip(places[order], radii[order], strict=True)
-    )
+    return tuple((float(x), float(y), float(r)) for (x, y), r in zip(places[order], radii[order], strict=True))
 
 
 def _pointillism(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -141,11 +135,7 @@ def _pointillism(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     zoom = 3 if side < 128 else 2
     pixels = np.asarray(ImageEnhance.Color(image).enhance(1.5), dtype=np.int16)
     places = _dot_places(side)
-    sheet = (
-        ImageEnhance.Brightness(image)
-        .enhance(1.05)
-        .resize((side * zoom, side * zoom), Image.Resampling.BILINEAR)
-    )
+    sheet = ImageEnhance.Brightness(image).enhance(1.05).resize((side * zoom, side * zoom), Image.Resampling.BILINEAR)
     pen = ImageDraw.Draw(sheet)
     last = side - 1
     where = np.clip(np.array(places)[:, :2], 0, last).astype(np.intp)

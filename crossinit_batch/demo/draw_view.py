@@ -36,9 +36,7 @@ class View:
         box = (middle_x - r, middle_y - r, middle_x + r, middle_y + r)
         self._pen.ellipse(box, fill=(*colour, round(255 * alpha)))
 
-    def box(
-        self, x: float, y: float, width: float, height: float, colour: Colour, alpha: float = 1.0
-    ) -> None:
+    def box(self, x: float, y: float, width: float, height: float, colour: Colour, alpha: float = 1.0) -> None:
         """Fill a rectangle."""
         self.fill([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], colour, alpha)
 

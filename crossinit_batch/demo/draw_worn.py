@@ -40,9 +40,7 @@ def _full_beard(face: Anatomy, reach: float) -> Points:
     return np.concatenate([path(mirrored([*outer])[: len(outer)]), _left_and_back(outer, inner, mouth)])
 
 
-def _left_and_back(
-    outer: list[tuple[float, float]], inner: list[tuple[float, float]], mouth: float
-) -> Points:
+def _left_and_back(outer: list[tuple[float, float]], inner: list[tuple[float, float]], mouth: float) -> Points:
     left = path([(-x, y) for x, y in reversed(outer)])
     back = [(-outer[0][0] * 0.93, 0.06), *((-x, y) for x, y in reversed(inner)), (0.0, mouth - 0.12)]
     right = [*inner, (outer[0][0] * 0.93, 0.06)]
@@ -65,9 +63,7 @@ def draw_beard(canvas: Canvas, face: Anatomy, kind: str, head: Image.Image) -> N
     """What grows below the mouth and on the cheeks; the moustache comes after the lips."""
     tone = mix(face.hair, face.hair_dark, 0.3)
     if kind == "stubble":
-        canvas.fill_within(
-            head, mix(face.skin, shadow(face.hair, 0.4), 0.75), _full_beard(face, 0.0), alpha=0.42
-        )
+        canvas.fill_within(head, mix(face.skin, shadow(face.hair, 0.4), 0.75), _full_beard(face, 0.0), alpha=0.42)
         canvas.glow((0.0, face.mouth_y - 0.02), (face.mouth_rx * 1.2, 0.12), face.skin, 0.5)
     elif kind == "full":
         outline = _full_beard(face, 0.075)
@@ -110,9 +106,7 @@ def draw_moustache(canvas: Canvas, face: Anatomy, kind: str) -> None:
     outline = _moustache(face, {"moustache": 0.0, "goatee": 0.05, "full": 0.06}[kind])
     canvas.fill(moved(outline, 0.0, 0.02), face.hair_dark, 0.6)
     canvas.fill(outline, tone)
-    canvas.glow(
-        (0.0, float(outline[:, 1].min()) + 0.05), (0.2, 0.05), face.hair_light, 0.5, canvas.mask(outline)
-    )
+    canvas.glow((0.0, float(outline[:, 1].min()) + 0.05), (0.2, 0.05), face.hair_light, 0.5, canvas.mask(outline))
 
 
 def draw_glasses(canvas: Canvas, face: Anatomy, kind: str, *, dark: bool = False) -> None:

@@ -42,9 +42,7 @@ def draw(person: Person, scene: Scene, size: int) -> Image.Image:
         places = [(scene.companion, _PAIR_RIGHT, _PAIR_UNIT), (person, _PAIR_LEFT, _PAIR_UNIT)]
     for who, middle, unit in places:
         x, y = ((np.array(middle) + shift) * side).tolist()
-        canvas = Canvas(
-            image, (x, y), unit * scene.scale * side, scene.tilt if who is person else -scene.tilt
-        )
+        canvas = Canvas(image, (x, y), unit * scene.scale * side, scene.tilt if who is person else -scene.tilt)
         _draw_figure(canvas, who, scene, main=who is person)
     return render_style(scene.style, _expose(image.reduce(zoom), scene), rng)
 

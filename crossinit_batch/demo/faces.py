@@ -38,9 +38,7 @@ def write_faces(count: int, folder: Path, *, seed: int = 0, size: int = 512) -> 
             paths.append(folder / f"{name}.png")
         (folder / TRUTH).write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise OutputError(
-            f"cannot write faces to {folder}: {error}", "give a folder you can write to"
-        ) from error
+        raise OutputError(f"cannot write faces to {folder}: {error}", "give a folder you can write to") from error
     return paths
 
 

@@ -1,6 +1,6 @@
 """A small pipeline with random weights and the structure of Stable Diffusion 2.1, made in seconds.
 
-It draws nothing one would recognise; it exists so that every path of the program can be walked and tested offline.
+It draws nothing one would recognise; it is there so that every path of the program can be tested offline.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from crossinit_batch.demo.vocabulary import CONTEXT_LENGTH, demo_tokenizer
 from crossinit_batch.libraries import quiet_libraries
 
+
 def make_pipeline(
     folder: Path,
     *,
@@ -25,7 +26,8 @@ def make_pipeline(
 ) -> Path:
     """Write a random-weight pipeline to a folder in diffusers' layout, safetensors only; the folder.
 
-    `width` is the text encoder's embedding width, `latent_side` the side of its latents (pictures are 8 times that).
+    `width` is the text encoder's embedding width, `latent_side` the side of the latents (pictures are 8 times
+    that).
     """
     tokenizer = demo_tokenizer()
     with torch.random.fork_rng(devices=[]):

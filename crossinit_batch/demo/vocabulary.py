@@ -1,4 +1,4 @@
-"""A real CLIP tokenizer with a small vocabulary of our own: every word of our names, prompts and captions is one token."""
+"""A real CLIP tokenizer with a small vocabulary: each word of our names, prompts, captions is one token."""
 
 from __future__ import annotations
 
@@ -34,32 +34,34 @@ def demo_tokenizer(words: Iterable[str] | None = None) -> CLIPTokenizer:
     """A tokenizer in which each of these words is one token, and any other text falls into smaller pieces.
 
     Merges are learned from the words alone until nothing is left to merge, which makes each word one piece.
+    The same words give the same numbers in every process.
     """
     from transformers import CLIPTokenizer
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer_model = Tokenizer(models.BPE(end_of_word_suffix=_END_OF_WORD))
-    trainer_model.pre_tokenizer = pre_tokenizers.Whitespace()
+    ends = [symbol + _END_OF_WORD for symbol in alphabet]
+    learner = Tokenizer(models.BPE(end_of_word_suffix=_END_OF_WORD))
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Whitespace(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     trainer = trainers.BpeTrainer(
-        vocab_size=1_000_000, min_frequency=1, show_progress=False, end_of_word_suffix=_END_OF_WORD
+        vocab_size=1_000_000,
+        min_frequency=1,
+        show_progress=False,
+        initial_alphabet=alphabet,
+        # Given in order, since the trainer would number ends of words as its hash map lists them, and breaks
+        # ties by these numbers.
+        special_tokens=ends,
+        end_of_word_suffix=_END_OF_WORD,
     )
-    trainer_model.train_from_iterator(demo_words() if words is None else words, trainer)
-    learned = _merges_of(trainer_model)
-    entries = [*alphabet, *(character + _END_OF_WORD for character in alphabet)]
-    entries += [first + second for first, second in learned]
-    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(entries))}
-    for special in (_BOS, _EOS):
-        vocabulary[special] = len(vocabulary)
-    return CLIPTokenizer(
-        vocab=vocabulary,
-        merges=learned,
-        model_max_length=CONTEXT_LENGTH,
-    )
+    learner.train_from_iterator(demo_words() if words is None else words, trainer)
+    learned = _merges_of(learner)
+    entries = [*alphabet, *ends, *(first + second for first, second in learned)]
+    vocabulary = {token: number for number, token in enumerate([*dict.fromkeys(entries), _BOS, _EOS])}
+    return CLIPTokenizer(vocab=vocabulary, merges=learned, model_max_length=CONTEXT_LENGTH)
 
 
 def _merges_of(tokenizer: Tokenizer) -> list[tuple[str, str]]:
     """The merges a byte-pair model has learned, in their order."""
-    import json
-
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
     return [(first, second) for first, second in merges]

@@ -10,15 +10,16 @@ from crossinit_batch.worker import Worker
 
 
 def run_local(context: RunContext, source: ModelSource, device: str) -> Counters:
-    """Do all batches of the plan; the counters of what that took. Interrupted where asked to stop."""
+    """Do all batches of the plan that are not done; the counters of what that took. Interrupted where asked to stop."""
     import torch
 
     counters = Counters()
-    if not context.plan.batches:
+    batches = context.pending_batches
+    if not batches:
         return counters
     model = BaseModel.load(source, torch.device(device), context.plan.model.dtype, counters)
     worker = Worker(context, model)
-    for batch in context.plan.batches:
+    for batch in batches:
         if context.stop:
             raise Interrupted("stopped between two batches")
         worker.do(batch)

@@ -1,0 +1,94 @@
+"""The methods of a manifest: its entries → presets and variations of them, each under a name of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from crossinit_batch.manifest_reader import BAD, Reader
+from crossinit_batch.manifest_schema import MethodEntry
+from crossinit_batch.methods import PRESETS, Method
+from crossinit_batch.naming import problem_of_method_name
+from crossinit_batch.places import Refused, local_path, problem_of_text
+from crossinit_batch.settings import EmbeddingSettings, InitSettings
+from crossinit_batch.wording import shown, suggestion, unknown
+from crossinit_batch.yaml_nodes import ListNode, MapNode, Node
+
+
+def read_methods(reader: Reader, node: ListNode, entries: list[Any], folder: Path) -> tuple[Method, ...]:
+    """The methods of a list, given its entries as read; paths are relative to `folder`."""
+    if not entries:
+        reader.report(node, "methods", "the list is empty: remove the key for [cross-init]")
+    methods: list[Method] = []
+    lines: dict[str, int] = {}
+    for i, (item, entry) in enumerate(zip(node.items, entries, strict=True)):
+        if entry is BAD:
+            continue
+        key = f"methods[{i}]"
+        if isinstance(item, MapNode):
+            name, place = entry.name, item.values["name"]
+            method = _variation(reader, item, entry, key, folder)
+        else:
+            name, place = entry, item
+            method = _preset(reader, item, entry, key)
+        folded = name.casefold()
+        if folded in lines:
+            reader.report(place, key, f"the name {shown(name)} is also used on line {lines[folded]}")
+        lines.setdefault(folded, place.line)
+        if method is not None:
+            methods.append(method)
+    return tuple(methods)
+
+
+def _preset(reader: Reader, item: Node, name: str, key: str) -> Method | None:
+    if name in PRESETS:
+        return Method(name, name, PRESETS[name])
+    reader.report(item, key, unknown(name, tuple(PRESETS), "method"))
+    return None
+
+
+def _variation(reader: Reader, item: MapNode, entry: MethodEntry, key: str, folder: Path) -> Method | None:
+    """A preset with what the entry sets itself; None where there is no such preset."""
+    place = item.values["name"]
+    if trouble := problem_of_method_name(entry.name):
+        reader.report(place, f"{key}.name", trouble)
+    use = entry.name if entry.use is None else entry.use
+    if use not in PRESETS:
+        if entry.use is not None:
+            reader.report(item.values["use"], f"{key}.use", unknown(use, tuple(PRESETS), "preset"))
+        elif "use" not in item.values:
+            meant = suggestion(use, tuple(PRESETS)) or next(iter(PRESETS))
+            message = f"{shown(use)} is no preset: say which one it varies, such as use: {meant}"
+            reader.report(place, f"{key}.name", message)
+        return None
+    given = {word: getattr(entry, word) for word in entry.model_fields_set - {"name", "use"}}
+    if "init" in given:
+        given["init"] = _init(reader, item.values["init"], entry.init, f"{key}.init", folder)
+    settings = {word: getattr(PRESETS[use], word) for word in EmbeddingSettings.model_fields}
+    return Method(entry.name, use, EmbeddingSettings.model_validate({**settings, **given}))
+
+
+def _init(reader: Reader, node: Node, init: InitSettings | str, key: str, folder: Path) -> InitSettings:
+    """The initial vector's settings; a names file becomes an absolute path that can be read."""
+    if isinstance(init, str):
+        return InitSettings()
+    if init.names is None or not isinstance(node, MapNode):
+        return init
+    try:
+        return init.model_copy(update={"names": _names_file(init.names, folder)})
+    except (Refused, OSError) as error:
+        reader.report(node.values["names"], f"{key}.names", str(error))
+        return init
+
+
+def _names_file(names: str, folder: Path) -> str:
+    if trouble := problem_of_text(names):
+        raise Refused(trouble)
+    if "://" in names:
+        raise Refused(f"{shown(names)} is a URL: a names file is a local file")
+    file = Path(local_path(names, folder))
+    if not file.is_file():
+        raise Refused(f"there is no file {shown(str(file))}")
+    with file.open("rb") as stream:
+        stream.read(1)
+    return str(file)

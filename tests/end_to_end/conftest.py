@@ -1,0 +1,64 @@
+"""A small run, fresh for every test, or done once and copied."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import picture_bytes
+
+from crossinit_batch.base_model import BaseModel, Counters
+from end_to_end.small_run import PEOPLE, SmallRun, small_values
+
+
+_models: dict[tuple[str, ...], BaseModel] = {}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Weights are read once a session, initial vectors are kept, and nothing waits for the disk.
+
+    The weights are frozen, and test_store shows what is flushed when.
+    """
+    load = BaseModel.load
+
+    def remembered(source: Any, device: Any, dtype: str, counters: Counters | None = None) -> BaseModel:
+        key = (source.fingerprint, str(device), dtype)
+        if key not in _models:
+            _models[key] = load(source, device, dtype)
+        counters = counters or Counters()
+        counters.model_loads += 1
+        return replace(_models[key], counters=counters)
+
+    monkeypatch.setattr(BaseModel, "load", remembered)
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)
+    monkeypatch.setenv("CROSSINIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def small(photographs: Path, pipeline_folder: Path) -> SmallRun:
+    """Two methods, four identities, two prompts, one picture each; nothing is done yet."""
+    return SmallRun(photographs.parent, small_values(pipeline_folder))
+
+
+@pytest.fixture(scope="session")
+def finished_folder(tmp_path_factory: pytest.TempPathFactory, pipeline_folder: Path) -> Path:
+    """The folder of such a run that was done without a break."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "photos").mkdir()
+    for number, name in enumerate(PEOPLE):
+        (folder / f"photos/{name}.png").write_bytes(picture_bytes(number))
+    result, _ = SmallRun(folder, small_values(pipeline_folder)).run()
+    assert result.exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def finished(finished_folder: Path, tmp_path: Path, pipeline_folder: Path) -> SmallRun:
+    """A finished run of its own for a test."""
+    folder = tmp_path / "finished"
+    shutil.copytree(finished_folder, folder)
+    return SmallRun(folder, small_values(pipeline_folder))

@@ -1,0 +1,306 @@
+"""What fails stays with its job: the others are done, and the user learns what, why, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import picture_bytes
+from tree import tree_of
+
+from crossinit_batch import layout
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.errors import CrossinitError, OutputError
+from crossinit_batch.events import JobFailed
+from crossinit_batch.optimize import Optimization
+from crossinit_batch.run import RunResult
+from crossinit_batch.store import Store, StoredFile
+from crossinit_batch.verify import repair, verify
+from end_to_end.small_run import Recorder, SmallRun, failed, work_done
+
+
+@pytest.fixture(autouse=True)
+def one_method(small: SmallRun) -> None:
+    small.values["methods"] = small.values["methods"][1:]
+
+
+def failures_file(small: SmallRun) -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = (small.store.read_json(layout.FAILURES) or {"failures": []})["failures"]
+    return rows
+
+
+def assert_only(small: SmallRun, result: RunResult, record: Recorder, identity: str, stage: str) -> dict[str, str]:
+    """One failure, named everywhere; the other three people are done."""
+    assert result.exit_code == 1
+    assert failed(record) == [("quick", identity, stage)]
+    (row,) = failures_file(small)
+    assert (row["method"], row["identity"], row["stage"]) == ("quick", identity, stage)
+    assert row["reason"] and row["hint"]
+    assert f"| {identity} | quick | {stage} |" in (small.store.read(layout.REPORT) or b"").decode()
+    done = {key[1] for key, state in result.inventory.states.items() if result.inventory.is_done(state)}
+    assert done == {"ada", "bob", "cy", "dee"} - {identity}
+    assert verify(small.store).findings == ()
+    return row
+
+
+def assert_mended(small: SmallRun, result: RunResult) -> None:
+    assert result.exit_code == 0
+    assert small.store.read(layout.FAILURES) is None
+    assert "## Failures" not in (small.store.read(layout.REPORT) or b"").decode()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (picture_bytes(1)[:-200], "cut short|truncated|ends too early|damaged"),
+        (b"<!doctype html><p>Not found", "web page|HTML"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"),
+    ],
+)
+def test_a_bad_photograph_fails_alone(small: SmallRun, content: bytes, reason: str) -> None:
+    (small.folder / "photos/bob.png").write_bytes(content)
+    result, record = small.run()
+    row = assert_only(small, result, record, "bob", "photograph")
+    assert "bob.png" in row["reason"]
+    import re
+
+    assert re.search(reason, row["reason"] + row["hint"]), row
+    (small.folder / "photos/bob.png").write_bytes(picture_bytes(1))
+    result, record = small.run()
+    assert work_done(record) == (1, 2)
+    assert_mended(small, result)
+
+
+def test_a_photograph_that_changes_after_planning_fails_with_what_to_do(small: SmallRun) -> None:
+    photograph = small.folder / "photos/cy.png"
+    meant = photograph.read_bytes()
+    touched = Recorder()
+
+    def change(event: Any, _count: int) -> bool:
+        photograph.write_bytes(picture_bytes(9)) if type(event).__name__ == "RunStarted" else None
+        return False
+
+    touched.when = change
+    result, record = small.run(touched)
+    row = assert_only(small, result, record, "cy", "photograph")
+    assert "has changed since the plan was made" in row["reason"] and "Run the manifest again" in row["hint"]
+    result, record = small.resume()
+    assert failed(record) == [("quick", "cy", "photograph")] and work_done(record) == (0, 0)
+    photograph.write_bytes(meant)
+    result, record = small.resume()
+    assert work_done(record) == (1, 2)
+    assert_mended(small, result)
+
+
+def test_a_photograph_that_cannot_be_read_when_planning_fails_alone(
+    small: SmallRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Path.read_bytes
+
+    def refuse(self: Path) -> bytes:
+        if self.name == "dee.png":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return read(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        result, record = small.run()
+    row = assert_only(small, result, record, "dee", "photograph")
+    assert "cannot be read: permission denied" in row["reason"] and "run the manifest again" in row["hint"]
+    result, record = small.run()
+    assert work_done(record) == (1, 2)
+    assert_mended(small, result)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_fails_alone_and_is_never_stored(
+    small: SmallRun, monkeypatch: pytest.MonkeyPatch, number: float
+) -> None:
+    losses_of = Optimization.losses_of
+
+    def spoil(self: Optimization, draws: Any) -> Any:
+        loss, distance = losses_of(self, draws)
+        factor = [number if s.identity == "ada" and self.step == 1 else 1.0 for s in self.subjects]
+        return loss * torch.tensor(factor), distance
+
+    small.at("whole").run()
+    with monkeypatch.context() as patch:
+        patch.setattr(Optimization, "losses_of", spoil)
+        result, record = small.run()
+    row = assert_only(small, result, record, "ada", "optimisation")
+    assert row["reason"] == "the loss was not finite at step 2" and "learning rate" in row["hint"]
+    assert not any("ada" in name for name in small.store.listing() if name.startswith("quick"))
+    whole = tree_of(small.at("whole").store)
+    stored = {name: content for name, content in tree_of(small.store).items() if "/bob/" in name}
+    assert stored.items() <= whole.items()  # who shared the batch is as if nothing had happened
+    result, record = small.resume()
+    assert work_done(record) == (1, 2)
+    assert_mended(small, result)
+    assert {**tree_of(small.store), layout.MANIFEST: ""} == {**whole, layout.MANIFEST: ""}
+
+
+def test_a_prompt_whose_slot_does_not_fit_fails_and_leaves_the_embeddings(small: SmallRun) -> None:
+    small.values["prompts"] = ["a photo of a {} person", "very " * 80 + "old {} person"]
+    result, record = small.run()
+    assert result.exit_code == 1
+    assert {stage for _, _, stage in failed(record)} == {"render"} and len(failed(record)) == 4
+    row = failures_file(small)[0]
+    assert "tokens stand before the person" in row["reason"] and "nearer to the beginning" in row["hint"]
+    assert all(state.has_embedding for state in result.inventory.states.values())
+    small.values["prompts"][1] = "an old {} person"
+    result, record = small.run()
+    assert work_done(record)[0] == 0
+    assert_mended(small, result)
+
+
+def test_an_embedding_whose_bytes_were_flipped_is_not_drawn_from(small: SmallRun) -> None:
+    small.run()
+    file = Path(small.output) / "quick/bob/learned_embeds.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-3] ^= 1
+    file.write_bytes(data)
+    small.values["render"]["images_per_prompt"] = 2
+    result, record = small.run()
+    assert result.exit_code == 1
+    assert failed(record) == [("quick", "bob", "render")]
+    (row,) = failures_file(small)
+    assert "does not match its receipt" in row["reason"] and "verify --repair" in row["hint"]
+    (finding,) = verify(small.store).findings
+    assert finding.name == "quick/bob/learned_embeds.safetensors"
+    repair(small.store, (finding,))
+    result, record = small.resume()
+    assert work_done(record) == (1, 4)
+    assert_mended(small, result)
+    assert verify(small.store).findings == ()
+
+
+def test_a_disk_that_fills_up_fails_jobs_and_resume_completes(small: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.at("whole").run()
+    write = Store.write
+
+    def full(self: Store, name: str, data: bytes) -> StoredFile:
+        if name.startswith("quick/cy/images/01"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(self, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", full)
+        result, record = small.run()
+    assert result.exit_code == 1
+    assert {row["identity"] for row in failures_file(small)} == {"cy", "dee"}
+    assert all("No space left on device" in row["reason"] for row in failures_file(small))
+    assert "crossinit resume" in failures_file(small)[0]["hint"]
+    result, _ = small.resume()
+    assert_mended(small, result)
+    whole = tree_of(small.at("whole").store)
+    assert {**tree_of(small.store), layout.MANIFEST: ""} == {**whole, layout.MANIFEST: ""}
+
+
+def test_a_disk_that_is_full_from_some_write_on_ends_with_a_sentence(
+    small: SmallRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync, calls = os.fsync, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 30:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(CrossinitError, match="cannot be written: no space left on device") as caught:
+            small.run()
+    assert caught.value.exit_code == 1 and "crossinit resume" in caught.value.hint
+    assert not [path for path in Path(small.output).rglob("*") if ".tmp-" in path.name]
+    result, _ = small.resume()
+    assert_mended(small, result)
+
+
+def test_a_device_without_memory_fails_one_batch(small: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode = BaseModel.encode_image
+    calls = 0
+
+    def exhausted(self: BaseModel, samples: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7 EiB")
+        return encode(self, samples)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BaseModel, "encode_image", exhausted)
+        result, record = small.run()
+    assert {identity for _, identity, _ in failed(record)} == {"ada", "bob"}
+    assert "identities_per_batch" in failures_file(small)[0]["hint"]
+    result, record = small.resume()
+    assert work_done(record) == (2, 4)
+    assert_mended(small, result)
+
+
+def test_an_error_of_our_own_fails_one_batch_and_says_so(small: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, calls = Optimization.run, 0
+
+    def broken(self: Optimization, on_step: Any) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ZeroDivisionError("division by zero")
+        return run(self, on_step)
+
+    monkeypatch.setattr(Optimization, "run", broken)
+    result, record = small.run()
+    assert {identity for _, identity, _ in failed(record)} == {"ada", "bob"}
+    assert "ZeroDivisionError: division by zero" in record.of(JobFailed)[0].reason
+    assert work_done(record) == (2, 4)
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("what", ["file", "below-a-file", "read-only"])
+def test_an_output_folder_that_cannot_be_used_stops_before_the_model_is_loaded(
+    small: SmallRun, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    from crossinit_batch.manifest import load_manifest
+    from crossinit_batch.run import RunOptions, run_manifest
+
+    manifest = load_manifest(small.save())
+    place = Path(small.output)
+    if what == "file":
+        place.write_bytes(b"")
+    elif what == "below-a-file":
+        from dataclasses import replace
+
+        place.write_bytes(b"")
+        manifest = replace(manifest, output=str(place / "below"))
+    else:
+        real = Path.mkdir
+
+        def refuse(self: Path, *arguments: Any, **options: Any) -> None:  # root may write anywhere
+            if str(self).startswith(str(place)):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+            real(self, *arguments, **options)
+
+        monkeypatch.setattr(Path, "mkdir", refuse)
+
+    def never(*_arguments: Any, **_options: Any) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(BaseModel, "load", never)
+    record = Recorder()
+    with pytest.raises(OutputError, match="this output folder cannot be written") as caught:
+        run_manifest(manifest, record, record.stop, RunOptions("cpu"))
+    assert caught.value.exit_code == 2
+
+
+def test_failures_are_json_that_other_programs_read(small: SmallRun) -> None:
+    (small.folder / "photos/bob.png").write_bytes(b"")
+    small.run()
+    rows = json.loads(small.store.read(layout.FAILURES) or b"")["failures"]
+    assert [list(row) for row in rows] == [["method", "identity", "stage", "reason", "hint"]]

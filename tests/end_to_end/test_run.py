@@ -1,0 +1,368 @@
+"""A run from a manifest to a finished folder, and what a second run finds left to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import picture_bytes
+from PIL import Image
+from tree import tree_of
+
+from crossinit_batch import layout
+from crossinit_batch.base_model import BaseModel, Counters
+from crossinit_batch.digest import sha256
+from crossinit_batch.formats import read_embedding
+from crossinit_batch.inventory import take_inventory
+from crossinit_batch.plan import read_plan
+from crossinit_batch.receipts import read_receipt
+from crossinit_batch.run import RunResult
+from crossinit_batch.store import Store
+from crossinit_batch.verify import verify
+from end_to_end.small_run import PEOPLE, Recorder, SmallRun, failed, work_done
+
+
+@pytest.fixture
+def counters(monkeypatch: pytest.MonkeyPatch) -> Counters:
+    """What all runs of a test have done together."""
+    shared = Counters()
+    load = BaseModel.load
+
+    def counted(*arguments: Any, **options: Any) -> BaseModel:
+        model = load(*arguments, **options)
+        shared.model_loads += 1
+        model.counters = shared
+        return model
+
+    monkeypatch.setattr(BaseModel, "load", counted)
+    return shared
+
+
+def test_a_run_leaves_the_folder_that_the_design_promises(small: SmallRun) -> None:
+    result, record = small.run()
+    assert result.exit_code == 0
+    assert work_done(record) == (8, 16)
+    names = set(small.store.listing())
+    per_job = {
+        "learned_embeds.safetensors",
+        "losses.csv",
+        "receipt.json",
+        "images/receipt.json",
+        "images/00-a-photo-of-a-person/000.png",
+        "images/01-a-person-on-the-beach/000.png",
+    }
+    expected = {f"{method}/{person}/{name}" for method in ("paper", "quick") for person in PEOPLE for name in per_job}
+    expected |= {"manifest.yaml", "plan.json", "report.md", "gallery/index.html", layout.LOCK}
+    rest = names - expected
+    assert expected <= names
+    assert sorted(re.sub(r"[0-9a-f]{8,16}", "#", name) for name in rest) == sorted(
+        ["initial/#.safetensors", *(f"gallery/sources/{person}-#.jpg" for person in PEOPLE)]
+    )
+    assert small.store.read(layout.MANIFEST) == small.manifest.read_bytes()
+
+
+def test_what_was_stored_is_what_its_receipts_say(finished: SmallRun) -> None:
+    store = finished.store
+    checked = verify(store)
+    assert checked.findings == () and checked.files == 8 * 4
+    receipt = read_receipt(store, "paper/ada/receipt.json")
+    assert receipt is not None
+    data = store.read("paper/ada/learned_embeds.safetensors") or b""
+    embedding = read_embedding(data, "ada")
+    assert embedding.token == "<ada>" and tuple(embedding.v.shape) == (2, 32)
+    assert embedding.metadata["digest"] == receipt.digest
+    assert receipt.files[layout.EMBEDDING_FILE].sha256 == sha256(data)
+    assert receipt.facts["steps"] == 3
+    assert receipt.facts["norm"] == pytest.approx([float(row.norm()) for row in embedding.v])
+    assert receipt.facts["decided"]["photographs"] == [sha256((finished.folder / "photos/ada.png").read_bytes())]
+    assert {"crossinit", "python", "torch", "diffusers"} <= receipt.run["versions"].keys()
+    losses = (store.read("paper/ada/losses.csv") or b"").decode().splitlines()
+    assert losses[0] == "step,denoising_loss,distance" and len(losses) == 4
+    assert float(losses[1].split(",")[2]) == 0.0 < float(losses[3].split(",")[2])
+
+
+def test_no_two_people_and_no_two_methods_have_the_same_embedding(finished: SmallRun) -> None:
+    contents = {
+        finished.store.read(f"{method}/{person}/{layout.EMBEDDING_FILE}")
+        for method in ("paper", "quick")
+        for person in PEOPLE
+    }
+    assert len(contents) == 8 and None not in contents  # fmt: skip
+
+
+def test_a_picture_says_how_it_was_made(finished: SmallRun) -> None:
+    with Image.open(Path(finished.output) / "quick/cy/images/01-a-person-on-the-beach/000.png") as picture:
+        assert picture.size == (64, 64)
+        text = "\n".join(str(value) for value in picture.info.values())
+    assert "a <cy> person on the beach" in text and "Steps: 2" in text and "quick" in text
+
+
+def test_gallery_and_report_show_the_run(finished: SmallRun) -> None:
+    page = (finished.store.read(layout.GALLERY) or b"").decode()
+    data = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S)[1])  # type: ignore[index]
+    hrefs = [source for _, source in data["people"]]
+    cells = zip(*[iter(data["cells"])] * 3, strict=True)
+    hrefs += [data["parents"][a] + data["leaves"][b] + file for a, b, c in cells for file, *_ in data["series"][c]]
+    assert len(set(hrefs)) == 4 + 16
+    for href in hrefs:
+        assert (Path(finished.output) / "gallery" / href).resolve().is_file(), href
+    report = (finished.store.read(layout.REPORT) or b"").decode()
+    assert "| paper | 3 steps x 2, learning rate 0.005" in report
+    assert "| 4 of 4 | 0 | 8 of 8 |" in report
+    assert str(finished.folder) not in report and str(finished.folder) not in page
+
+
+def test_a_second_run_does_nothing(finished: SmallRun, counters: Counters) -> None:
+    before = tree_of(finished.store)
+    times = {path: path.stat().st_mtime_ns for path in Path(finished.output).rglob("*.png")}
+    for again in (finished.run, finished.resume):
+        result, record = again()
+        assert result.exit_code == 0
+        assert work_done(record) == (0, 0)
+    assert counters == Counters()
+    assert tree_of(finished.store) == before
+    assert times == {path: path.stat().st_mtime_ns for path in Path(finished.output).rglob("*.png")}
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No initial vector is there yet."""
+    monkeypatch.setenv("CROSSINIT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("empty_cache")
+@pytest.mark.parametrize("people", [1, 2, 8])
+def test_the_expensive_things_are_done_once(small: SmallRun, counters: Counters, people: int) -> None:
+    for number in range(people):
+        (small.folder / f"photos/p{number}.png").write_bytes(picture_bytes(number))
+    small.values["identities"] = [f"photos/p{number}.png" for number in range(people)]
+    small.values["methods"] = small.values["methods"][1:]  # 2 steps of batch 1
+    small.values["render"] = {"images_per_prompt": 3, "steps": 1}
+    small.run()
+    assert counters.model_loads == 1
+    assert counters.vae_encodes == 2 * people
+    assert counters.vae_decodes == 2 * 3 * people
+    initial_vector, steps, negative_prompt, prompts = 1, 2 * people, 1, 2 * people
+    assert counters.text_encodes == initial_vector + steps + negative_prompt + prompts
+
+
+@pytest.mark.usefixtures("empty_cache")
+def test_the_negative_prompt_and_the_initial_vector_are_encoded_once_for_all_methods(
+    small: SmallRun, counters: Counters
+) -> None:
+    small.run()
+    training = 4 * 3 * 2 + 4 * 2 * 1
+    assert counters.text_encodes == 1 + training + 1 + 2 * 4 * 2
+
+
+def test_storage_without_folders_holds_the_same(small: SmallRun) -> None:
+    small.values["identities"] = small.values["identities"][:2]
+    small.run()
+    far = small.at(f"memory://{small.folder.name}/a b/out")
+    result, _ = far.run()
+    assert result.exit_code == 0
+    local = tree_of(small.store)
+    remote = tree_of(far.store)
+    differs = {name for name in local | remote if local.get(name) != remote.get(name)}
+    assert differs == {layout.MANIFEST}  # it names the output
+    assert verify(far.store).digest == verify(small.store).digest
+    _, record = far.run()
+    assert work_done(record) == (0, 0)
+
+
+def test_results_do_not_depend_on_how_the_work_was_ordered(finished: SmallRun) -> None:
+    turned = finished.at("turned")
+    turned.values["methods"] = turned.values["methods"][::-1]
+    turned.run()
+    kept = {name: content for name, content in tree_of(finished.store).items() if name.startswith(("paper", "quick"))}
+    assert kept == {name: tree_of(turned.store)[name] for name in kept}
+
+
+# --- edits of the manifest ---
+
+Edit = Callable[[dict[str, Any]], None]
+
+
+def edited(small: SmallRun, edit: Edit) -> tuple[RunResult, Recorder]:
+    edit(small.values)
+    return small.run()
+
+
+def pictures_of(store: Store) -> dict[str, str]:
+    return {name: content for name, content in tree_of(store).items() if name.endswith(".png")}
+
+
+def test_a_prompt_more_draws_only_its_pictures(finished: SmallRun) -> None:
+    before = pictures_of(finished.store)
+    result, record = edited(finished, lambda values: values["prompts"].append("cubism painting of a {} person"))
+    assert result.exit_code == 0 and work_done(record) == (0, 8)
+    after = pictures_of(finished.store)
+    assert before.items() < after.items()
+    assert all("02-cubism-painting-of-a-person" in name for name in after.keys() - before.keys())
+    assert verify(finished.store).findings == ()
+
+
+def test_more_pictures_a_prompt_draw_only_the_new_ones(finished: SmallRun) -> None:
+    before = pictures_of(finished.store)
+    _, record = edited(finished, lambda values: values["render"].update(images_per_prompt=3))
+    assert work_done(record) == (0, 32)
+    after = pictures_of(finished.store)
+    assert before.items() < after.items() and len(after) == 48
+    assert len(set(after.values())) == 48
+
+
+def test_another_learning_rate_does_that_method_again(finished: SmallRun) -> None:
+    before = tree_of(finished.store)
+    _, record = edited(finished, lambda values: values["methods"][0].update(learning_rate=0.01))
+    assert work_done(record) == (4, 8)
+    after = tree_of(finished.store)
+    changed = {name for name in before if after[name] != before[name]}
+    assert {name.split("/")[0] for name in changed} == {"paper", "manifest.yaml", "gallery"}
+    assert verify(finished.store).findings == ()
+    fresh = finished.at("fresh")
+    fresh.run()
+    assert {**tree_of(fresh.store), layout.MANIFEST: ""} == {**after, layout.MANIFEST: ""}
+
+
+def test_another_sampler_draws_again_and_learns_nothing(finished: SmallRun) -> None:
+    before = pictures_of(finished.store)
+    _, record = edited(finished, lambda values: values["render"].update(scheduler="ddim"))
+    assert work_done(record) == (0, 16)
+    after = pictures_of(finished.store)
+    assert before.keys() == after.keys() and not set(before.values()) & set(after.values())
+    assert verify(finished.store).findings == ()
+
+
+def test_a_person_who_was_removed_is_kept_and_reported(finished: SmallRun) -> None:
+    kept = {name: content for name, content in tree_of(finished.store).items() if "/dee/" in name}
+    result, record = edited(finished, lambda values: values["identities"].pop())
+    assert work_done(record) == (0, 0) and result.exit_code == 0
+    assert result.inventory.orphans == ("paper/dee", "quick/dee")
+    after = tree_of(finished.store)
+    assert {name: after[name] for name in kept} == kept
+    assert b"dee" not in (finished.store.read(layout.GALLERY) or b"")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(lambda values: values["identities"].reverse(), id="identities-reordered"),
+        pytest.param(lambda values: values["methods"].reverse(), id="methods-reordered"),
+        pytest.param(lambda values: values.update(name="renamed"), id="renamed"),
+        pytest.param(
+            lambda values: values.update(compute={"identities_per_batch": 1, "images_per_batch": 1, "checkpoint_every": 1}),
+            id="compute",
+        ),
+    ],
+)  # fmt: skip
+def test_edits_that_leave_nothing_to_do(finished: SmallRun, counters: Counters, edit: Edit) -> None:
+    _, record = edited(finished, edit)
+    assert work_done(record) == (0, 0)
+    assert counters == Counters()
+
+
+def test_a_comment_changes_nothing(finished: SmallRun) -> None:
+    finished.values["# just a comment"] = None
+    lines = finished.save().read_text().splitlines()
+    text = "\n".join(line for line in lines if "# just a comment" not in line).rstrip().rstrip("}").rstrip()
+    finished.manifest.write_text("# a comment\n" + text.rstrip(",") + "\n}\n")
+    from crossinit_batch.manifest import load_manifest
+    from crossinit_batch.run import RunOptions, run_manifest
+
+    record = Recorder()
+    run_manifest(load_manifest(finished.manifest), record, record.stop, RunOptions("cpu"))
+    assert work_done(record) == (0, 0)
+    assert (finished.store.read(layout.MANIFEST) or b"").startswith(b"# a comment")
+
+
+def test_a_photograph_replaced_under_its_name_size_and_time_is_seen(small: SmallRun) -> None:
+    photograph = small.folder / "photos/bob.png"
+    first, second = picture_bytes(1), picture_bytes(7)
+    size = max(len(first), len(second))
+    photograph.write_bytes(first.ljust(size, b"\0"))
+    facts = photograph.stat()
+    small.run()
+    photograph.write_bytes(second.ljust(size, b"\0"))
+    os.utime(photograph, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert (photograph.stat().st_size, photograph.stat().st_mtime_ns) == (size, facts.st_mtime_ns)
+    before = tree_of(small.store)
+    _, record = small.run()
+    assert failed(record) == [] and work_done(record) == (2, 4)
+    after = tree_of(small.store)
+    changed = {name for name in before if before[name] != after.get(name)}
+    assert {name.split("/")[1] for name in changed} == {"bob", "index.html"}
+
+
+def test_another_model_does_everything_again_and_resume_refuses_it(
+    small: SmallRun, pipeline_folder: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    from crossinit_batch.errors import OutputError
+
+    model = tmp_path / "model"
+    shutil.copytree(pipeline_folder, model)
+    small.values.update(model=str(model), identities=["photos/ada.png"], methods=small.values["methods"][1:])
+    small.run()
+    weights = model / "unet/diffusion_pytorch_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(OutputError, match="has changed since .* was planned"):
+        small.resume()
+    _, record = small.run()
+    assert work_done(record) == (1, 2)
+
+
+def test_damaged_and_missing_results_are_found_and_made_again_as_they_were(finished: SmallRun) -> None:
+    finished.run()  # so that the plan was frozen with nothing left to do
+    whole = tree_of(finished.store)
+    folder = Path(finished.output)
+    (folder / "paper/ada/learned_embeds.safetensors").write_bytes(b"short")
+    (folder / "paper/bob/receipt.json").write_text("{")
+    (folder / "quick/cy/images/receipt.json").unlink()
+    (folder / "quick/dee/images/00-a-photo-of-a-person/000.png").unlink()
+    plan = read_plan(finished.store)
+    assert plan is not None
+    states = take_inventory(finished.store, plan).states
+    assert states["paper", "ada"].why == "missing or of another size: learned_embeds.safetensors"
+    assert states["paper", "bob"].why == "its receipt is damaged"
+    assert len(states["quick", "cy"].pictures) == 0 and len(states["quick", "dee"].pictures) == 1
+    _, record = finished.resume()
+    assert work_done(record) == (2, 2 + 2 + 2 + 1)  # a new embedding draws all its pictures
+    assert tree_of(finished.store) == whole
+
+
+def test_the_plan_says_which_setting_has_changed(finished: SmallRun) -> None:
+    finished.values["methods"][0]["learning_rate"] = 0.01
+    finished.values["seed"] = 3
+    from crossinit_batch.manifest import load_manifest
+    from crossinit_batch.overview import overview_of
+
+    inventory, here = overview_of(load_manifest(finished.save()))
+    assert here
+    assert inventory.states["paper", "ada"].why == "seed 0 → 3, settings.learning_rate 0.005 → 0.01"
+    assert inventory.states["quick", "ada"].why == "seed 0 → 3"
+
+
+def test_a_damaged_plan_is_planned_anew_and_a_newer_one_is_refused(small: SmallRun) -> None:
+    from crossinit_batch.errors import OutputError
+    from crossinit_batch.events import Warned
+
+    small.values["identities"] = small.values["identities"][:1]
+    small.run()
+    whole = tree_of(small.store)
+    small.store.write(layout.PLAN, b'{"plan": 1, "name"')
+    _, record = small.run()
+    assert work_done(record) == (0, 0) and tree_of(small.store) == whole
+    assert any("planning anew" in warning.message for warning in record.of(Warned))
+    newer = json.dumps({"plan": 99}).encode()
+    small.store.write(layout.PLAN, newer)
+    with pytest.raises(OutputError, match="schema 99"):
+        small.run()
+    assert small.store.read(layout.PLAN) == newer

@@ -1,0 +1,53 @@
+"""Which device and which precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from crossinit_batch import device
+from crossinit_batch.device import DTYPES, choose_device, resolve_dtype
+from crossinit_batch.errors import RequestError
+
+
+def test_a_device_that_is_named_is_taken() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+def test_without_a_name_accelerate_chooses_one_that_works() -> None:
+    chosen = choose_device()
+    assert torch.ones(1, device=chosen).item() == 1
+
+
+@pytest.mark.parametrize("asked", ["cuda:99", "gpu", "", "cpu:x", "cuda:-1", "xpu:7"])
+def test_a_device_that_is_not_there_is_an_error_in_one_line(asked: str) -> None:
+    with pytest.raises(RequestError, match=f"device '{asked}' cannot be used: .") as caught:
+        choose_device(asked)
+    assert "\n" not in caught.value.message
+    assert "cpu" in caught.value.hint
+
+
+@pytest.mark.parametrize("asked", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_a_precision_that_is_asked_for_is_taken(asked: str, kind: str) -> None:
+    assert resolve_dtype(asked, torch.device(kind)) == asked
+    assert DTYPES[asked] is getattr(torch, asked)
+
+
+def test_auto_is_float32_where_bfloat16_would_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch emulates bfloat16 on older GPUs and says that it is supported."""
+    asked: list[bool] = []
+
+    def supported(including_emulation: bool = True) -> bool:
+        asked.append(including_emulation)
+        return including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert resolve_dtype("auto", torch.device("cuda")) == "float32"
+    assert asked == [False]
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    assert resolve_dtype("auto", torch.device("cuda", 1)) == "bfloat16"
+    assert resolve_dtype("auto", torch.device("cpu")) == "float32"
+    assert resolve_dtype("auto", torch.device("mps")) == "float32"
+    monkeypatch.setattr(device, "is_bf16_available", lambda: True)
+    assert resolve_dtype("auto", torch.device("xpu")) == "bfloat16"

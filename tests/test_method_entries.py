@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import manifest_folder
+import pytest
+from manifest_folder import ADA, check_mistake, load
+
+from crossinit_batch.methods import PRESETS
+from crossinit_batch.settings import InitSettings
+
+folder = manifest_folder.folder
+
+
+def test_methods_vary_presets(folder: Path) -> None:
+    text = """methods:
+  - textual-inversion
+  - {name: no-reg, use: cross-init, regularization: 0}
+  - {name: cross-init-fast, init: {names: names.txt, vectors: 3}}
+  - {name: ti-names, use: textual-inversion, init: names}
+"""
+    methods = load(folder, ADA + text).methods
+    assert [(method.name, method.preset) for method in methods] == [
+        ("textual-inversion", "textual-inversion"),
+        ("no-reg", "cross-init"),
+        ("cross-init-fast", "cross-init-fast"),
+        ("ti-names", "textual-inversion"),
+    ]
+    assert methods[1].settings == PRESETS["cross-init"].model_copy(update={"regularization": 0.0})
+    assert methods[2].settings.steps == 25
+    assert (
+        methods[2].settings.init.names == str(folder / "names.txt") and methods[2].settings.init.vectors == 3
+    )
+    assert methods[3].settings.init == InitSettings.model_validate({}) and methods[3].settings.steps == 5000
+    assert type(methods[1].settings) is type(PRESETS["cross-init"])
+
+
+MISTAKES = [
+    (ADA + "methods: []", 2, 10, "the list is empty"),
+    (ADA + "methods: cross-init", 2, 10, "write [cross-init]"),
+    (ADA + "methods: [cros-init]", 2, 11, "did you mean cross-init?"),
+    (ADA + "methods: [{use: cross-init}]", 2, 11, "the key name is required"),
+    (ADA + "methods: [{name: x}]", 2, 18, "say which one it varies"),
+    (ADA + "methods: [{name: x, use: zzz}]", 2, 26, "unknown preset 'zzz'"),
+    (ADA + "methods: [{name: Xy, use: cross-init}]", 2, 18, "must be lower case: xy"),
+    (ADA + "methods: [{name: gallery, use: cross-init}]", 2, 18, "the output folder needs itself"),
+    (ADA + "methods: [{name: plan.json, use: cross-init}]", 2, 18, "the output folder needs itself"),
+    (ADA + "methods: [cross-init, cross-init]", 2, 23, "is also used on line 2"),
+    (
+        ADA + "methods: [{name: x, use: cross-init, steps: true}]",
+        2,
+        45,
+        "expected a whole number, found 'true'",
+    ),
+    (ADA + "methods: [{name: x, use: cross-init, learning_rate: 0}]", 2, 53, "above 0"),
+    (ADA + "methods: [{name: x, use: cross-init, flip: 3}]", 2, 44, "expected true or false"),
+    (ADA + "methods: [{name: x, use: cross-init, init: nams}]", 2, 44, "expected names, found 'nams'"),
+    (ADA + "methods: [{name: x, use: cross-init, init: {names: nope.txt}}]", 2, 52, "there is no file"),
+    (ADA + "methods: [{name: x, use: cross-init, init: {names: photos}}]", 2, 52, "there is no file"),
+    (ADA + "methods: [{name: x, use: cross-init, init: {words: [a], names: names.txt}}]", 2, 44, "not both"),
+    (ADA + "methods: [{name: x, use: cross-init, init: {words: []}}]", 2, 52, "the list is empty"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "column", "part"), MISTAKES, ids=range(len(MISTAKES)))
+def test_a_mistake_is_named_at_its_place(folder: Path, text: str, line: int, column: int, part: str) -> None:
+    check_mistake(folder, text, line, column, part)

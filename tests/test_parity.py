@@ -1,0 +1,199 @@
+"""Our optimisation beside an independent one, written as diffusers' Textual Inversion script does it.
+
+The script adds placeholder tokens to the tokenizer, grows the embedding table, gives the whole table to AdamW
+and puts every other row back after each step. Our code does none of that, and the numbers must be the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from torch import Tensor
+from torch.nn import functional
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.draws import StepDraws, draw_step
+from crossinit_batch.initial_vector import initial_vector
+from crossinit_batch.methods import PRESETS
+from crossinit_batch.model_source import locate_model
+from crossinit_batch.optimize import Optimization, Subject
+from crossinit_batch.prompts import TRAINING_TEMPLATES
+from crossinit_batch.settings import EmbeddingSettings, ModelSettings
+
+STEPS = 30
+SEED = 7
+IDENTITY = "ada"
+
+
+def _pixels(number: int) -> np.ndarray:
+    """A smooth picture, float32 (64, 64, 3) from -1 to 1, nowhere its own mirror image."""
+    y, x = np.mgrid[0:64, 0:64].astype(np.float32) / 64
+    return np.stack([np.sin((number + 2 + channel) * x + 3 * y * y) for channel in range(3)], axis=2)
+
+
+class ScriptTrainer:
+    """examples/textual_inversion of diffusers, without its data loader: the draws come from outside."""
+
+    def __init__(
+        self, folder: Path, settings: EmbeddingSettings, start: Tensor, encode_together: bool
+    ) -> None:
+        self.settings, self.encode_together = settings, encode_together
+        self.tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
+        self.text_encoder = CLIPTextModel.from_pretrained(folder, subfolder="text_encoder")
+        self.vae = AutoencoderKL.from_pretrained(folder, subfolder="vae")
+        self.unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
+        self.noise_scheduler = DDPMScheduler.from_pretrained(folder, subfolder="scheduler")
+        names = ["<x>", *(f"<x>_{number}" for number in range(1, len(start)))]
+        assert self.tokenizer.add_tokens(names) == len(names)
+        self.person = " ".join(names)
+        self.rows = self.tokenizer.convert_tokens_to_ids(names)
+        self.text_encoder.resize_token_embeddings(len(self.tokenizer), mean_resizing=False)
+        self.table = self.text_encoder.get_input_embeddings().weight
+        self.start = start
+        with torch.no_grad():
+            self.table[self.rows] = start
+        for module in (self.vae, self.unet, self.text_encoder):
+            module.requires_grad_(False)
+        self.table.requires_grad_(True)
+        self.original = self.table.detach().clone()
+        self.optimizer = torch.optim.AdamW(
+            [self.table],
+            lr=settings.learning_rate,
+            betas=(0.9, 0.999),
+            eps=1e-8,
+            weight_decay=settings.weight_decay,
+        )
+
+    def train(self, pictures: list[np.ndarray], templates: list[str], draws: list[StepDraws]) -> Tensor:
+        """The placeholder rows (tokens, width) after a step for each of these draws."""
+        for draw in draws:
+            loss = self._loss(pictures, templates, draw)
+            loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            others = torch.ones(len(self.tokenizer), dtype=torch.bool)
+            others[self.rows] = False
+            with torch.no_grad():
+                self.table[others] = self.original[others]
+        return self.table.detach()[self.rows]
+
+    def _loss(self, pictures: list[np.ndarray], templates: list[str], draw: StepDraws) -> Tensor:
+        chosen = [
+            pictures[photograph][:, ::-1] if mirrored else pictures[photograph]
+            for photograph, mirrored in zip(draw.photograph.tolist(), draw.mirrored.tolist(), strict=True)
+        ]
+        pixel_values = torch.from_numpy(np.stack(chosen).transpose(0, 3, 1, 2).copy())
+        with torch.no_grad():
+            pieces = pixel_values.split(len(chosen) if self.encode_together else 1)
+            posteriors = [self.vae.encode(piece).latent_dist for piece in pieces]
+        mean, std = (torch.cat([getattr(one, part) for one in posteriors]) for part in ("mean", "std"))
+        latents = (mean + std * draw.posterior) * self.vae.config.scaling_factor
+        noisy = self.noise_scheduler.add_noise(latents, draw.noise, draw.timestep)
+        captions = [templates[number].replace("{}", self.person) for number in draw.template.tolist()]
+        input_ids = self.tokenizer(
+            captions, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
+        ).input_ids
+        assert all(sum(int(row == one) for one in ids) == 1 for ids in input_ids for row in self.rows)
+        hidden = self.text_encoder(input_ids)[0]
+        prediction = self.unet(noisy, draw.timestep, hidden).sample
+        if self.noise_scheduler.config.prediction_type == "epsilon":
+            target = draw.noise
+        else:
+            target = self.noise_scheduler.get_velocity(latents, draw.noise, draw.timestep)
+        return functional.mse_loss(prediction, target) + self.settings.regularization * self._distance()
+
+    def _distance(self) -> Tensor:
+        learned = self.table[self.rows]
+        if self.settings.regularizer == "squared-l2":
+            return sum(((one - start) ** 2).sum() for one, start in zip(learned, self.start, strict=True))  # type: ignore[return-value]
+        return functional.pairwise_distance(learned, self.start, p=2).mean()
+
+
+def _ours(folder: Path, settings: EmbeddingSettings, pictures: list[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """v (tokens, width) after the steps of our optimisation, and where it started."""
+    source = locate_model(ModelSettings(id=str(folder)))
+    assert source is not None
+    model = BaseModel.load(source, torch.device("cpu"), "float32")
+    start = initial_vector(model, settings.init)[0].v_init
+    views = [view for picture in pictures for view in (picture, picture[:, ::-1])]
+    moments = [model.encode_image(torch.from_numpy(view.transpose(2, 0, 1).copy())[None]) for view in views]
+    mean, std = (torch.cat(parts).unflatten(0, (-1, 2)) for parts in zip(*moments, strict=True))
+    optimization = Optimization(model, [Subject(IDENTITY, mean, std)], start, settings, SEED)
+    assert optimization.run(lambda _step, _loss: True)
+    return optimization.snapshot().v[0], start
+
+
+def _theirs(
+    folder: Path,
+    settings: EmbeddingSettings,
+    pictures: list[np.ndarray],
+    start: Tensor,
+    *,
+    encode_together: bool = False,
+) -> Tensor:
+    """v (tokens, width) after the same steps of the script, from the same start and with the same draws."""
+    templates = list(TRAINING_TEMPLATES[settings.templates])
+    draws = [
+        draw_step(
+            SEED,
+            IDENTITY,
+            step,
+            batch_size=settings.batch_size,
+            photographs=len(pictures),
+            templates=len(templates),
+            flip=settings.flip,
+            latent_shape=(4, 8, 8),
+        )
+        for step in range(settings.steps)
+    ]
+    return ScriptTrainer(folder, settings, start, encode_together).train(pictures, templates, draws)
+
+
+def _variant(preset: str, **changes: object) -> EmbeddingSettings:
+    return PRESETS[preset].model_copy(update={"steps": STEPS, "batch_size": 4, **changes})
+
+
+@pytest.mark.parametrize(
+    ("folder", "settings", "photographs"),
+    [
+        pytest.param("pipeline_folder", _variant("cross-init", batch_size=8), 1, id="cross-init"),
+        pytest.param("pipeline_folder", _variant("cross-init-fast", regularization=1e-3), 2, id="fast"),
+        pytest.param(
+            "pipeline_folder", _variant("cross-init-released", regularization=5e-4), 1, id="released"
+        ),
+        pytest.param("pipeline_folder", _variant("textual-inversion"), 1, id="textual-inversion"),
+        pytest.param("velocity_folder", _variant("cross-init", flip=False), 1, id="v-prediction"),
+    ],
+)
+def test_thirty_steps_equal_the_script_of_diffusers(
+    request: pytest.FixtureRequest, folder: str, settings: EmbeddingSettings, photographs: int
+) -> None:
+    """Pictures are encoded one at a time on both sides, so that both start from the very same latents."""
+    pipeline: Path = request.getfixturevalue(folder)
+    pictures = [_pixels(number) for number in range(photographs)]
+    ours, start = _ours(pipeline, settings, pictures)
+    theirs = _theirs(pipeline, settings, pictures, start)
+    assert (ours - start).abs().max() > settings.learning_rate
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_the_script_with_pictures_encoded_together_differs_by_rounding_only(pipeline_folder: Path) -> None:
+    """The autoencoder rounds a batch otherwise by some 1e-7, and AdamW divides by small gradients."""
+    settings = _variant("cross-init")
+    ours, start = _ours(pipeline_folder, settings, [_pixels(0)])
+    theirs = _theirs(pipeline_folder, settings, [_pixels(0)], start, encode_together=True)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
+
+
+def test_the_comparison_feels_every_part(pipeline_folder: Path) -> None:
+    """What any one of these changes does is far above the tolerance, which so hides no mistake in one."""
+    plain = _variant("cross-init", steps=6)
+    before, _ = _ours(pipeline_folder, plain, [_pixels(0)])
+    for change in ({"flip": False}, {"weight_decay": 0.0}, {"regularization": 1e-2}, {"templates": "object"}):
+        after, _ = _ours(pipeline_folder, plain.model_copy(update=change), [_pixels(0)])
+        assert (after - before).abs().max() > 1e-4, change

@@ -1,0 +1,28 @@
+"""The content of an output folder, so that two runs can be compared byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import PurePosixPath
+
+from crossinit_batch import layout
+from crossinit_batch.store import Store
+
+_OF_A_RUN = frozenset({layout.REPORT, layout.LOCK, layout.PLAN})
+"""Files that hold times, the process, and how the last run cut its work up."""
+
+
+def tree_of(store: Store) -> dict[str, str]:
+    """The SHA-256 of every file by its name; receipts without their `run` part."""
+    return {name: _content(store, name) for name in store.listing() if name not in _OF_A_RUN}
+
+
+def _content(store: Store, name: str) -> str:
+    data = store.read(name)
+    assert data is not None, name
+    if PurePosixPath(name).name == layout.RECEIPT_FILE:
+        facts = json.loads(data)
+        assert facts.pop("run")["seconds"] >= 0
+        data = json.dumps(facts, sort_keys=True).encode()
+    return hashlib.sha256(data).hexdigest()
