@@ -20,11 +20,13 @@ from crossinit_batch.demo.drawing import draw
 from crossinit_batch.demo.person import Person
 from crossinit_batch.demo.scene import CHOICES, Scene
 from crossinit_batch.demo.train_text_encoder import to_samples
-from crossinit_batch.demo.training_loop import Report, Schedule, Trained, train_network
+from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
 
-SCHEDULE = Schedule(steps=700, batch_size=64, learning_rate=2e-3, average=0.99)
+SCHEDULE = Schedule(steps=450, batch_size=48, learning_rate=2e-3, average=0.99)
 PERSONS = 5000
 EMBEDDING = 128
+SEED = 1000
+"""What is added to a training's seed, so that judges see other persons than the pipeline."""
 ATTRIBUTES = {**CHOICES, "company": ("alone", "in company")}
 """What the classifiers tell apart, and the words of each."""
 
@@ -92,7 +94,13 @@ def labels_of(scene: Scene) -> list[int]:
 
 
 def train_judge(
-    album: Album, checkpoint: Path, *, schedule: Schedule = SCHEDULE, seed: int, report: Report
+    album: Album,
+    checkpoint: Path,
+    *,
+    schedule: Schedule = SCHEDULE,
+    seed: int,
+    report: Report,
+    device: torch.device = CPU,
 ) -> tuple[Judge, Trained]:
     """The trained judge: one person's two photographs find each other in a batch, parameters and attributes are told."""
     torch.manual_seed(seed)
@@ -102,17 +110,17 @@ def train_judge(
 
     def loss_of(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(persons), (schedule.batch_size,), generator=generator)
-        pictures = to_samples(album.pictures[rows.numpy()].reshape(-1, SIDE, SIDE, 3))
-        labels = torch.from_numpy(album.labels[rows.numpy()].reshape(2 * len(rows), -1))
+        pictures = to_samples(album.pictures[rows.numpy()].reshape(-1, SIDE, SIDE, 3)).to(device)
+        labels = torch.from_numpy(album.labels[rows.numpy()].reshape(2 * len(rows), -1)).to(device)
         who, what = judge(pictures)
         logits = judge.scale.exp().clamp(max=60) * who[::2] @ who[1::2].T
-        target = torch.arange(len(rows))
+        target = torch.arange(len(rows), device=device)
         alike = functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
-        told = functional.mse_loss(judge.parameters_of(who * EMBEDDING**0.5), persons[rows].repeat_interleave(2, dim=0))
-        seen = sum((functional.cross_entropy(scores, labels[:, k]) for k, scores in enumerate(what)), torch.zeros(()))
+        told = functional.mse_loss(judge.parameters_of(who * EMBEDDING**0.5), persons[rows].repeat_interleave(2, dim=0).to(device))
+        seen = sum((functional.cross_entropy(scores, labels[:, k]) for k, scores in enumerate(what)), torch.zeros((), device=device))
         return alike / 2 + told + seen
 
-    return judge, train_network(judge, loss_of, schedule, checkpoint, seed=seed, report=report)
+    return judge, train_network(judge, loss_of, schedule, checkpoint, seed=seed, report=report, device=device)
 
 
 @torch.no_grad()
@@ -124,6 +132,58 @@ def look(judge: Judge, pictures: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         who.append(one)
         what.append(torch.stack([score.argmax(dim=1) for score in scores], dim=1))
     return torch.cat(who), torch.cat(what)
+
+
+class Recogniser(nn.Module):
+    """A judge's identity half in ArcFace's layout: RGB (B, 3, 112, 112), (x - 127.5) / 127.5 → unit vectors (B, 128)."""
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__()
+        self.judge = judge
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        small = functional.interpolate(pictures, (SIDE, SIDE), mode="bilinear", align_corners=False)
+        who: Tensor = self.judge(small)[0]
+        return who
+
+
+class Classifiers(nn.Module):
+    """A judge's other half with the same input: scores (B, words) of each attribute, in the order of `ATTRIBUTES`."""
+
+    def __init__(self, judge: Judge) -> None:
+        super().__init__()
+        self.judge = judge
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        small = functional.interpolate(pictures, (SIDE, SIDE), mode="bilinear", align_corners=False)
+        what: tuple[Tensor, ...] = self.judge(small)[1]
+        return what
+
+
+def export_judges(judge: Judge, folder: Path) -> list[Path]:
+    """Write `recogniser.onnx` and `attributes.onnx`; RequestError where the package onnx is missing."""
+    from crossinit_batch.errors import RequestError
+
+    folder.mkdir(parents=True, exist_ok=True)
+    halves: list[tuple[str, nn.Module, list[str]]] = [
+        ("recogniser", Recogniser(judge), ["embedding"]),
+        ("attributes", Classifiers(judge), list(ATTRIBUTES)),
+    ]
+    for name, half, outputs in halves:
+        try:
+            torch.onnx.export(
+                half.eval(),
+                (torch.zeros(1, 3, 112, 112),),
+                folder / f"{name}.onnx",
+                input_names=["input"],
+                output_names=outputs,
+                dynamic_axes={entry: {0: "batch"} for entry in ("input", *outputs)},
+                opset_version=17,
+                dynamo=False,
+            )
+        except (ImportError, torch.onnx.errors.OnnxExporterError) as error:
+            raise RequestError(f"the judges cannot be exported: {error}", "Install onnx: pip install onnx") from None
+    return [folder / f"{name}.onnx" for name, _, _ in halves]
 
 
 def accuracy(judge: Judge, album: Album, among: int = 200) -> dict[str, float]:

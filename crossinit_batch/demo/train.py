@@ -12,33 +12,42 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import PNDMScheduler, StableDiffusionPipeline
+from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from crossinit_batch.demo import train_autoencoder, train_text_encoder, train_unet
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.demo import judges, train_autoencoder, train_text_encoder, train_unet
 from crossinit_batch.demo.dataset import Dataset, make_dataset
 from crossinit_batch.demo.team import ALONE, Team
-from crossinit_batch.demo.training_loop import Report, Schedule, Trained
+from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained
 from crossinit_batch.demo.vocabulary import demo_tokenizer
 from crossinit_batch.errors import RequestError
 from crossinit_batch.libraries import quiet_libraries
+from crossinit_batch.model_source import locate_model
+from crossinit_batch.settings import ModelSettings
 
-STAGES = ("data", "text-encoder", "autoencoder", "unet", "pipeline")
-HELD_OUT = 500
-"""Examples at the end of the data set that nothing is trained on."""
+STAGES = ("data", "text-encoder", "autoencoder", "decoder", "unet", "pipeline", "judges")
+_HELD_OUT = 500
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The sizes of a training; `scaled` makes a short one of the same shape."""
+    """The sizes of a training; `scaled` makes a short one of the same shape.
+
+    `held_out` are the examples at the end of the data set that nothing is trained on, `persons` those that the
+    judges learn from.
+    """
 
     pictures: int = 24_000
+    held_out: int = _HELD_OUT
+    persons: int = judges.PERSONS
     text_encoder: Schedule = train_text_encoder.SCHEDULE
-    autoencoder_crops: Schedule = train_autoencoder.CROPS
-    autoencoder: Schedule = train_autoencoder.WHOLE
+    autoencoder: Schedule = train_autoencoder.SCHEDULE
+    decoder: Schedule = train_autoencoder.DECODER
     unet: Schedule = train_unet.SCHEDULE
+    judges: Schedule = judges.SCHEDULE
 
     def scaled(self, share: float) -> Recipe:
         """The recipe with this share of the pictures and steps."""
@@ -47,11 +56,14 @@ class Recipe:
             return replace(schedule, steps=max(1, round(schedule.steps * share)))
 
         return Recipe(
-            pictures=max(2 * HELD_OUT, round(self.pictures * share)),
+            pictures=max(2, round(self.pictures * share)),
+            held_out=max(1, round(self.held_out * share)),
+            persons=max(2, round(self.persons * share)),
             text_encoder=fewer(self.text_encoder),
-            autoencoder_crops=fewer(self.autoencoder_crops),
             autoencoder=fewer(self.autoencoder),
+            decoder=fewer(self.decoder),
             unet=fewer(self.unet),
+            judges=fewer(self.judges),
         )
 
 
@@ -59,13 +71,35 @@ class Training:
     """A folder in which a small world grows; each stage is done once, and goes on where it was cut."""
 
     def __init__(
-        self, folder: Path, *, seed: int, report: Report, recipe: Recipe | None = None, processes: int = 1
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        report: Report,
+        recipe: Recipe | None = None,
+        device: torch.device = CPU,
+        processes: int = 1,
     ) -> None:
         self.folder, self.seed, self.report, self.recipe = folder, seed, report, recipe or Recipe()
-        self.processes = processes
+        self.device, self.processes = device, processes
         self.tokenizer = demo_tokenizer()
         self._data: Dataset | None = None
         self._claim()
+
+    @classmethod
+    def open(cls, folder: Path, report: Report) -> Training:
+        """The training that a folder holds; RequestError where there is none."""
+        file = folder / "training.json"
+        if not file.is_file():
+            raise RequestError(f"{folder} holds no training", "Train one there: crossinit demo train FOLDER")
+        stored = json.loads(file.read_text())
+        recipe = Recipe(
+            **{
+                name: Schedule(**value) if isinstance(value, dict) else value
+                for name, value in stored["recipe"].items()
+            }
+        )
+        return cls(folder, seed=stored["seed"], report=report, recipe=recipe)
 
     def do(self, stage: str) -> None:
         """One stage, after the stages it needs; nothing where it is done."""
@@ -75,8 +109,10 @@ class Training:
             "data": self.data,
             "text-encoder": self._text_encoder,
             "autoencoder": self._autoencoder,
+            "decoder": self._decoder,
             "unet": self._unet,
             "pipeline": self._pipeline,
+            "judges": self._judges,
         }
         stages[stage]()
 
@@ -99,7 +135,7 @@ class Training:
                 seed=self.seed,
                 on_shard=lambda done, count: self.report(f"data: {done} of {count} pictures"),
             )
-        whole, cut = self._data, len(self._data.examples) - HELD_OUT
+        whole, cut = self._data, len(self._data.examples) - self.recipe.held_out
         return (
             Dataset(whole.pictures[:cut], whole.examples[:cut]),
             Dataset(whole.pictures[cut:], whole.examples[cut:]),
@@ -116,6 +152,7 @@ class Training:
             schedule=self.recipe.text_encoder,
             seed=self.seed,
             report=self.report,
+            device=self.device,
         )
         save_file(pair.state_dict(), self.folder / "clip-pair.safetensors")
         self._note("text-encoder", trained, matched=train_text_encoder.matched(pair, unseen, self.tokenizer))
@@ -123,20 +160,44 @@ class Training:
     def _autoencoder(self) -> None:
         if self._done("autoencoder"):
             return
-        known, unseen = self.data()
+        known, _ = self.data()
         autoencoder, trained = train_autoencoder.train_autoencoder(
             known,
-            self.folder,
-            crops=self.recipe.autoencoder_crops,
-            whole=self.recipe.autoencoder,
+            self.folder / "autoencoder.pt",
+            schedule=self.recipe.autoencoder,
             seed=self.seed,
             report=self.report,
+            device=self.device,
         )
         autoencoder.save_pretrained(self.folder / "vae")
         mean, std = train_autoencoder.moments(autoencoder, known)
         save_file({"mean": mean, "std": std}, self.folder / "moments.safetensors")
+        self._note("autoencoder", trained)
+
+    def _decoder(self) -> None:
+        if self._done("decoder"):
+            return
+        self._autoencoder()
+        known, unseen = self.data()
+        autoencoder = AutoencoderKL.from_pretrained(self.folder / "vae")
+        trained = train_autoencoder.train_decoder(
+            autoencoder,
+            known,
+            self.moments(),
+            self.folder / "decoder.pt",
+            schedule=self.recipe.decoder,
+            seed=self.seed,
+            report=self.report,
+            device=self.device,
+        )
+        autoencoder.save_pretrained(self.folder / "vae-finished")
         error = train_autoencoder.reconstruction_error(autoencoder, unseen)
-        self._note("autoencoder", trained, reconstruction_error=error)
+        self._note("decoder", trained, reconstruction_error=error)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation (N, channels, 16, 16) of every training picture's latents."""
+        stored = load_file(self.folder / "moments.safetensors")
+        return stored["mean"], stored["std"]
 
     def _unet(self) -> None:
         if self._done("unet"):
@@ -154,18 +215,18 @@ class Training:
     def captions(self) -> tuple[NDArray[np.float16], Tensor]:
         """Hidden states of every caption and of the empty one."""
         text_encoder = self.clip_pair().text_encoder.eval().requires_grad_(False)
-        captions = [entry.captions[0] for entry in self.data()[0].examples]
-        states = train_unet.encode_captions(text_encoder, self.tokenizer, captions, self.folder / "captions.npy")
+        file = self.folder / "captions.npy"
+        texts = [] if file.is_file() else [entry.captions[0] for entry in self.data()[0].examples]
+        states = train_unet.encode_captions(text_encoder, self.tokenizer, texts, file)
         with torch.no_grad():
             ids = train_text_encoder.tokenize(self.tokenizer, [""])
             return states, text_encoder(input_ids=ids).last_hidden_state[0]
 
     def train_unet(self, team: Team) -> None:
         """Train the U-Net, alone or as one of several processes."""
-        stored = load_file(self.folder / "moments.safetensors")
         scale = json.loads((self.folder / "vae/config.json").read_text())["scaling_factor"]
         unet, trained = train_unet.train_unet(
-            (stored["mean"], stored["std"]),
+            self.moments(),
             scale,
             *self.captions(),
             self.folder / "unet.pt",
@@ -173,20 +234,50 @@ class Training:
             seed=self.seed,
             report=self.report,
             team=team,
+            device=self.device,
         )
         if team.rank == 0:
             unet.save_pretrained(self.folder / "unet")
             self._note("unet", trained)
 
     def _pipeline(self) -> None:
-        from diffusers import AutoencoderKL, UNet2DConditionModel
-
         if (self.pipeline_folder / "model_index.json").is_file():
             return
+        self._decoder()
         self._unet()
         unet = UNet2DConditionModel.from_pretrained(self.folder / "unet")
-        vae = AutoencoderKL.from_pretrained(self.folder / "vae")
+        vae = AutoencoderKL.from_pretrained(self.folder / "vae-finished")
         save_pipeline(self.pipeline_folder, self.tokenizer, self.clip_pair().text_encoder, vae, unet)
+
+    def _judges(self) -> None:
+        if self._done("judges"):
+            return
+        seed, folder = self.seed + judges.SEED, self.folder / "judges"
+        album = judges.make_album(folder, self.recipe.persons, seed=seed + 1)
+        judge, trained = judges.train_judge(
+            album,
+            folder / "judge.pt",
+            schedule=self.recipe.judges,
+            seed=seed,
+            report=self.report,
+            device=self.device,
+        )
+        save_file(judge.state_dict(), folder / "judge.safetensors")
+        unseen = judges.make_album(folder, max(2, self.recipe.persons // 10), seed=seed + 2)
+        self._note("judges", trained, **judges.accuracy(judge, unseen))
+
+    def model(self) -> BaseModel:
+        """The finished pipeline as any base model, on the CPU."""
+        self._pipeline()
+        source = locate_model(ModelSettings(id=str(self.pipeline_folder)))
+        assert source is not None
+        return BaseModel.load(source, CPU, "float32")
+
+    def judge(self) -> judges.Judge:
+        """The trained judge."""
+        judge = judges.Judge()
+        judge.load_state_dict(load_file(self.folder / "judges/judge.safetensors"))
+        return judge.eval()
 
     def clip_pair(self) -> train_text_encoder.ClipPair:
         """The trained text encoder and picture tower."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from crossinit_batch.demo.dataset import Dataset
-from crossinit_batch.demo.training_loop import Report, Schedule, Trained, train_network
+from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
 from crossinit_batch.demo.vocabulary import CONTEXT_LENGTH
 
 WIDTH = 128
@@ -82,7 +82,7 @@ class ClipPair(nn.Module):
         """Cross-entropy of each text among the pictures and each picture among the texts."""
         scale = self.log_scale.exp().clamp(max=100)
         logits = scale * self.embed_texts(ids) @ self.embed_pictures(pictures).T
-        target = torch.arange(len(ids))
+        target = torch.arange(len(ids), device=logits.device)
         return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
 
 
@@ -99,7 +99,14 @@ def to_samples(pictures: np.ndarray) -> Tensor:
 
 
 def train_text_encoder(
-    data: Dataset, tokenizer: Any, checkpoint: Path, *, schedule: Schedule = SCHEDULE, seed: int, report: Report
+    data: Dataset,
+    tokenizer: Any,
+    checkpoint: Path,
+    *,
+    schedule: Schedule = SCHEDULE,
+    seed: int,
+    report: Report,
+    device: torch.device = CPU,
 ) -> tuple[ClipPair, Trained]:
     """The trained pair, on pictures with one of their captions each."""
     torch.manual_seed(seed)
@@ -111,9 +118,9 @@ def train_text_encoder(
         which = torch.randint(ids.shape[1], rows.shape, generator=generator)
         chosen = ids[rows, which].long()
         longest = int((chosen != tokenizer.pad_token_id).sum(dim=1).max()) + 1
-        return pair.loss(chosen[:, :longest], to_samples(data.pictures[rows.numpy()]))
+        return pair.loss(chosen[:, :longest].to(device), to_samples(data.pictures[rows.numpy()]).to(device))
 
-    return pair, train_network(pair, loss_of, schedule, checkpoint, seed=seed, report=report)
+    return pair, train_network(pair, loss_of, schedule, checkpoint, seed=seed, report=report, device=device)
 
 
 @torch.no_grad()

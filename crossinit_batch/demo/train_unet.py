@@ -16,13 +16,15 @@ from torch.nn import functional
 from crossinit_batch.demo.team import ALONE, Team
 from crossinit_batch.demo.train_autoencoder import CHANNELS
 from crossinit_batch.demo.train_text_encoder import WIDTH, tokenize
-from crossinit_batch.demo.training_loop import Report, Schedule, Trained, train_network
+from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
 from crossinit_batch.demo.vocabulary import CONTEXT_LENGTH
 
-SCHEDULE = Schedule(steps=3000, batch_size=32, learning_rate=2e-3, weight_decay=1e-3, average=0.998)
+SCHEDULE = Schedule(steps=3800, batch_size=24, learning_rate=2e-3, weight_decay=1e-3, average=0.996)
 
 _EMPTY = 0.1
 """The share of captions that are left empty, so that guidance has something to lead away from."""
+
+_MIDDLE = (250, 850)
 
 NOISE: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -61,6 +63,7 @@ def train_unet(
     seed: int,
     report: Report,
     team: Team = ALONE,
+    device: torch.device = CPU,
 ) -> tuple[UNet2DConditionModel, Trained]:
     """The trained U-Net.
 
@@ -77,17 +80,25 @@ def train_unet(
         rows = torch.randint(len(mean), shape[:1], generator=generator)
         left_out = torch.rand(shape[:1], generator=generator) < _EMPTY
         posterior, noise = (torch.randn(shape, generator=generator) for _ in range(2))
-        timesteps = torch.randint(noise_scheduler.config.num_train_timesteps, shape[:1], generator=generator)
+        timesteps = _timesteps(schedule.batch_size, generator)
         rows, left_out, posterior, noise, timesteps = map(
             team.share, (rows, left_out, posterior, noise, timesteps)
         )
         text = torch.from_numpy(states[rows.numpy()]).float()
         text[left_out] = empty
         z = scale * (mean[rows] + std[rows] * posterior)
+        z, noise, timesteps, text = (tensor.to(device) for tensor in (z, noise, timesteps, text))
         predicted = unet(noise_scheduler.add_noise(z, noise, timesteps), timesteps, text).sample
         return functional.mse_loss(predicted, noise_scheduler.get_velocity(z, noise, timesteps))
 
-    return unet, train_network(unet, loss_of, schedule, checkpoint, seed=seed, report=report, team=team)
+    return unet, train_network(unet, loss_of, schedule, checkpoint, seed=seed, report=report, team=team, device=device)
+
+
+def _timesteps(count: int, generator: torch.Generator) -> Tensor:
+    """Half of them anywhere, half where the noise leaves shapes to guess and something to guess them from."""
+    anywhere = torch.randint(1000, (count,), generator=generator)
+    middle = torch.randint(*_MIDDLE, (count,), generator=generator)
+    return torch.where(torch.rand(count, generator=generator) < 0.5, anywhere, middle)
 
 
 @torch.no_grad()

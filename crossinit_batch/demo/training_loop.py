@@ -20,6 +20,8 @@ from crossinit_batch.digest import seed_of
 
 Report = Callable[[str], None]
 
+CPU = torch.device("cpu")
+
 _WARM_UP = 50
 _CHECKPOINT_SECONDS = 60.0
 _REPORT_EVERY = 50
@@ -61,17 +63,19 @@ def train_network(
     seed: int,
     report: Report,
     team: Team = ALONE,
+    device: torch.device = CPU,
 ) -> Trained:
     """Train to the schedule's end, from the checkpoint if it is there; the averaged weights are in at the end.
 
-    In a team, `loss_of` is the loss of this process's share of the batch, and only the first process writes.
+    It is on the device meanwhile, where `loss_of` takes its samples to, and on the CPU at the end. In a team, `loss_of` is the loss of this process's share of the batch, and only the first process writes.
     """
+    network.to(device)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     adamw = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     averaged = [parameter.detach().clone() for parameter in parameters] if schedule.average else []
     step, seconds, recent = 0, 0.0, float("nan")
     if checkpoint.is_file():
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
         network.load_state_dict(state["network"])
         adamw.load_state_dict(state["adamw"])
         for mine, saved in zip(averaged, state["averaged"], strict=True):
@@ -113,4 +117,5 @@ def train_network(
             saved_at = time.monotonic()
     for mean, parameter in zip(averaged, parameters, strict=False):
         parameter.data.copy_(mean)
+    network.cpu()
     return Trained(seconds + time.monotonic() - began, step, recent)
