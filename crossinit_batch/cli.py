@@ -366,7 +366,9 @@ def demo_train(
 
     torch.set_num_threads(threads)
     recipe = Recipe() if share == 1.0 else Recipe().scaled(share)
-    training = Training(folder, seed=seed, report=typer.echo, recipe=recipe, device=choose_device(device), processes=processes)
+    training = Training(
+        folder, seed=seed, report=typer.echo, recipe=recipe, device=choose_device(device), processes=processes
+    )
     for stage in (only,) if only else STAGES:
         training.do(stage)
 

@@ -58,7 +58,8 @@ def check_pipeline(name: str, folder: Path, variant: str | None) -> None:
     latents = (_json(folder / "vae/config.json") or {}).get("latent_channels", 4)
     if channels != latents:
         raise ModelError(
-            f"{what}: its U-Net takes {channels} channels and its latents have {latents}, so it is for inpainting, depth or upscaling",
+            f"{what}: its U-Net takes {channels} channels, and its latents have {latents}, "
+            "so it is for inpainting, depth or upscaling",
             "Name a text-to-image model.",
         )
     prediction = (_json(folder / "scheduler/scheduler_config.json") or {}).get("prediction_type", "epsilon")

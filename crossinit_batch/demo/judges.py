@@ -35,7 +35,7 @@ _PARAMETERS = len(Person.random(random.Random(0)).vector())
 
 @dataclass(frozen=True)
 class Album:
-    """Two photographs each of some persons: pictures (N, 2, 64, 64, 3), labels (N, 2, attributes), persons (N, axes)."""
+    """Two pictures each of some persons: pictures (N, 2, 64, 64, 3), labels (N, 2, attributes), persons (N, axes)."""
 
     pictures: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -102,7 +102,7 @@ def train_judge(
     report: Report,
     device: torch.device = CPU,
 ) -> tuple[Judge, Trained]:
-    """The trained judge: one person's two photographs find each other in a batch, parameters and attributes are told."""
+    """The trained judge: one person's two pictures find each other in a batch, parameters and attributes are told."""
     torch.manual_seed(seed)
     judge = Judge()
     persons = torch.from_numpy(album.persons)
@@ -116,8 +116,13 @@ def train_judge(
         logits = judge.scale.exp().clamp(max=60) * who[::2] @ who[1::2].T
         target = torch.arange(len(rows), device=device)
         alike = functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
-        told = functional.mse_loss(judge.parameters_of(who * EMBEDDING**0.5), persons[rows].repeat_interleave(2, dim=0).to(device))
-        seen = sum((functional.cross_entropy(scores, labels[:, k]) for k, scores in enumerate(what)), torch.zeros((), device=device))
+        told = functional.mse_loss(
+            judge.parameters_of(who * EMBEDDING**0.5), persons[rows].repeat_interleave(2, dim=0).to(device)
+        )
+        seen = sum(
+            (functional.cross_entropy(scores, labels[:, k]) for k, scores in enumerate(what)),
+            torch.zeros((), device=device),
+        )
         return alike / 2 + told + seen
 
     return judge, train_network(judge, loss_of, schedule, checkpoint, seed=seed, report=report, device=device)
@@ -135,7 +140,7 @@ def look(judge: Judge, pictures: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
 
 
 class Recogniser(nn.Module):
-    """A judge's identity half in ArcFace's layout: RGB (B, 3, 112, 112), (x - 127.5) / 127.5 → unit vectors (B, 128)."""
+    """A judge's identity half in ArcFace's layout: (B, 3, 112, 112), (x - 127.5) / 127.5 → unit vectors (B, 128)."""
 
     def __init__(self, judge: Judge) -> None:
         super().__init__()

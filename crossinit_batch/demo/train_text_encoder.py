@@ -50,7 +50,11 @@ class PictureTower(nn.Module):
         layers: list[nn.Module] = []
         before = 3
         for number, after in enumerate(channels):
-            layers += [nn.Conv2d(before, after, 4 if number == 0 else 3, stride=2, padding=1), nn.GroupNorm(8, after), nn.GELU()]
+            layers += [
+                nn.Conv2d(before, after, 4 if number == 0 else 3, stride=2, padding=1),
+                nn.GroupNorm(8, after),
+                nn.GELU(),
+            ]
             before = after
         self.body = nn.Sequential(*layers, nn.Conv2d(before, before, 3, padding=1), nn.GELU())
         self.head = nn.Linear(before * (64 // 2 ** len(channels)) ** 2, width)

@@ -19,7 +19,7 @@ from crossinit_batch.demo.train_text_encoder import WIDTH, tokenize
 from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
 from crossinit_batch.demo.vocabulary import CONTEXT_LENGTH
 
-SCHEDULE = Schedule(steps=3800, batch_size=24, learning_rate=2e-3, weight_decay=1e-3, average=0.996)
+SCHEDULE = Schedule(steps=4200, batch_size=24, learning_rate=2e-3, weight_decay=1e-3, average=0.996)
 
 _EMPTY = 0.1
 """The share of captions that are left empty, so that guidance has something to lead away from."""
@@ -36,7 +36,10 @@ NOISE: dict[str, Any] = {
 
 
 def build_unet() -> UNet2DConditionModel:
-    """An untrained U-Net for latents of 16 x 16 that looks at the text on the two coarser of its three levels."""
+    """An untrained U-Net for latents of 16 x 16.
+
+    It looks at the text on the two coarser of its three levels, and everywhere at its gist, beside the timestep.
+    """
     return UNet2DConditionModel(
         sample_size=16,
         in_channels=CHANNELS,
@@ -49,6 +52,8 @@ def build_unet() -> UNet2DConditionModel:
         cross_attention_dim=WIDTH,
         norm_num_groups=16,
         use_linear_projection=True,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
     )
 
 
@@ -81,9 +86,7 @@ def train_unet(
         left_out = torch.rand(shape[:1], generator=generator) < _EMPTY
         posterior, noise = (torch.randn(shape, generator=generator) for _ in range(2))
         timesteps = _timesteps(schedule.batch_size, generator)
-        rows, left_out, posterior, noise, timesteps = map(
-            team.share, (rows, left_out, posterior, noise, timesteps)
-        )
+        rows, left_out, posterior, noise, timesteps = map(team.share, (rows, left_out, posterior, noise, timesteps))
         text = torch.from_numpy(states[rows.numpy()]).float()
         text[left_out] = empty
         z = scale * (mean[rows] + std[rows] * posterior)

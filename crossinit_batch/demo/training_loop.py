@@ -67,7 +67,8 @@ def train_network(
 ) -> Trained:
     """Train to the schedule's end, from the checkpoint if it is there; the averaged weights are in at the end.
 
-    It is on the device meanwhile, where `loss_of` takes its samples to, and on the CPU at the end. In a team, `loss_of` is the loss of this process's share of the batch, and only the first process writes.
+    The network is on the device meanwhile, where `loss_of` takes its samples to, and on the CPU at the end. In a
+    team, `loss_of` is the loss of this process's share of the batch, and only the first process writes.
     """
     network.to(device)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]

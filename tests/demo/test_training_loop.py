@@ -42,9 +42,7 @@ def test_training_reaches_its_aim_and_says_what_it_cost(tmp_path: Path) -> None:
     assert torch.allclose(network.weight, 2 * torch.eye(2), atol=0.2)
 
 
-def test_a_cut_training_goes_on_as_if_it_had_not_been_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cut_training_goes_on_as_if_it_had_not_been_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     whole.mkdir()
     cut.mkdir()
