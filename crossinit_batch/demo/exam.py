@@ -70,7 +70,7 @@ def references(judge: Judge, persons: Sequence[Person], seed: int) -> Tensor:
         for mood in ("neutral", "happy", "surprised")
     ]
     who, _ = look(judge, np.stack(pictures))
-    return torch.nn.functional.normalize(who.unflatten(0, (-1, _REFERENCES)).mean(dim=1), dim=-1)
+    return torch.nn.functional.normalize(who.reshape(-1, _REFERENCES, who.shape[1]).mean(dim=1), dim=-1)
 
 
 def draw_all(model: BaseModel, wearers: Sequence[str | Tensor], seed: int, batch: int = 16) -> NDArray[np.uint8]:

@@ -36,7 +36,7 @@ class Team:
             return
         whole = torch.cat([_gradient(parameter).flatten() for parameter in parameters])
         distributed.all_reduce(whole)
-        parts = whole.div_(self.size).split([parameter.numel() for parameter in parameters])
+        parts = torch.split(whole.div_(self.size), [parameter.numel() for parameter in parameters])
         for parameter, part in zip(parameters, parts, strict=True):
             parameter.grad = part.view_as(parameter).clone()
 

@@ -93,13 +93,10 @@ class Training:
         if not file.is_file():
             raise RequestError(f"{folder} holds no training", "Train one there: crossinit demo train FOLDER")
         stored = json.loads(file.read_text())
-        recipe = Recipe(
-            **{
-                name: Schedule(**value) if isinstance(value, dict) else value
-                for name, value in stored["recipe"].items()
-            }
-        )
-        return cls(folder, seed=stored["seed"], report=report, recipe=recipe)
+        parts: dict[str, Any] = {
+            name: Schedule(**value) if isinstance(value, dict) else value for name, value in stored["recipe"].items()
+        }
+        return cls(folder, seed=stored["seed"], report=report, recipe=Recipe(**parts))
 
     def do(self, stage: str) -> None:
         """One stage, after the stages it needs; nothing where it is done."""
@@ -210,7 +207,7 @@ class Training:
             return
         with tempfile.TemporaryDirectory(dir=self.folder) as meeting:
             given = (self.processes, Path(meeting) / "meeting", self.folder, self.seed, self.recipe)
-            torch.multiprocessing.start_processes(_unet_rank, given, nprocs=self.processes, start_method="spawn")
+            torch.multiprocessing.spawn(_unet_rank, given, nprocs=self.processes)  # type: ignore[no-untyped-call]
 
     def captions(self) -> tuple[NDArray[np.float16], Tensor]:
         """Hidden states of every caption and of the empty one."""

@@ -66,7 +66,8 @@ def train_autoencoder(
         posterior = autoencoder.encode(pictures).latent_dist
         z = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=generator).to(device)
         off = _difference(autoencoder.decode(z).sample, pictures, weight[window])
-        return off + _KL_WEIGHT * posterior.kl().mean()
+        loss: Tensor = off + _KL_WEIGHT * posterior.kl().mean()
+        return loss
 
     trained = train_network(autoencoder, loss_of, schedule, checkpoint, seed=seed, report=report, device=device)
     mean, std = moments(autoencoder, Dataset(data.pictures[:2000], data.examples[:2000]))
