@@ -29,6 +29,8 @@ from crossinit_batch.model_source import locate_model
 from crossinit_batch.settings import ModelSettings
 
 STAGES = ("data", "text-encoder", "autoencoder", "decoder", "unet", "pipeline", "judges")
+_EXTENDABLE = ("decoder", "unet", "judges")
+"""Schedules that may grow later, since no other stage builds on their result."""
 _HELD_OUT = 500
 
 
@@ -139,7 +141,7 @@ class Training:
         )
 
     def _text_encoder(self) -> None:
-        if self._done("text-encoder"):
+        if self._done("text-encoder", self.recipe.text_encoder):
             return
         known, unseen = self.data()
         pair, trained = train_text_encoder.train_text_encoder(
@@ -155,7 +157,7 @@ class Training:
         self._note("text-encoder", trained, matched=train_text_encoder.matched(pair, unseen, self.tokenizer))
 
     def _autoencoder(self) -> None:
-        if self._done("autoencoder"):
+        if self._done("autoencoder", self.recipe.autoencoder):
             return
         known, _ = self.data()
         autoencoder, trained = train_autoencoder.train_autoencoder(
@@ -172,7 +174,7 @@ class Training:
         self._note("autoencoder", trained)
 
     def _decoder(self) -> None:
-        if self._done("decoder"):
+        if self._done("decoder", self.recipe.decoder):
             return
         self._autoencoder()
         known, unseen = self.data()
@@ -197,7 +199,7 @@ class Training:
         return stored["mean"], stored["std"]
 
     def _unet(self) -> None:
-        if self._done("unet"):
+        if self._done("unet", self.recipe.unet):
             return
         self._text_encoder()
         self._autoencoder()
@@ -238,8 +240,6 @@ class Training:
             self._note("unet", trained)
 
     def _pipeline(self) -> None:
-        if (self.pipeline_folder / "model_index.json").is_file():
-            return
         self._decoder()
         self._unet()
         unet = UNet2DConditionModel.from_pretrained(self.folder / "unet")
@@ -247,7 +247,7 @@ class Training:
         save_pipeline(self.pipeline_folder, self.tokenizer, self.clip_pair().text_encoder, vae, unet)
 
     def _judges(self) -> None:
-        if self._done("judges"):
+        if self._done("judges", self.recipe.judges):
             return
         seed, folder = self.seed + judges.SEED, self.folder / "judges"
         album = judges.make_album(folder, self.recipe.persons, seed=seed + 1)
@@ -283,16 +283,22 @@ class Training:
         return pair
 
     def _claim(self) -> None:
-        """RequestError where the folder holds a training of another seed or recipe."""
+        """RequestError where the folder holds a training of another seed or recipe; what others build on is fixed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         wanted = {"seed": self.seed, "recipe": asdict(self.recipe)}
         file = self.folder / "training.json"
-        if file.is_file() and json.loads(file.read_text()) != wanted:
-            raise RequestError(f"{self.folder} holds a training of another seed or length", "Name another folder.")
+        found = json.loads(file.read_text()) if file.is_file() else wanted
+        extended = {**found, "recipe": {**found["recipe"], **{name: wanted["recipe"][name] for name in _EXTENDABLE}}}
+        if extended != wanted:
+            raise RequestError(
+                f"{self.folder} holds a training of another seed or size",
+                f"Name another folder; only the steps of {', '.join(_EXTENDABLE)} can be changed in one.",
+            )
         file.write_text(json.dumps(wanted, indent=2) + "\n")
 
-    def _done(self, stage: str) -> bool:
-        return stage in self.facts()
+    def _done(self, stage: str, schedule: Schedule) -> bool:
+        """Whether a stage has had all its steps."""
+        return int(self.facts().get(stage, {"steps": -1})["steps"]) >= schedule.steps
 
     def _note(self, stage: str, trained: Trained, **figures: float) -> None:
         """Write down what a finished stage cost and reached."""

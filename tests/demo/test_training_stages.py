@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,10 +96,13 @@ def test_a_tiny_world_is_trained_from_nothing_and_loads_as_any_model(tmp_path: P
         model.encode_text(ids),
     )
     assert torch.isfinite(noise).all()
-    before = (training.pipeline_folder / "unet/diffusion_pytorch_model.safetensors").stat().st_mtime_ns
+    longer = replace(recipe, unet=replace(recipe.unet, steps=recipe.unet.steps + 2))
+    extended = Training(tmp_path / "world", seed=5, report=lines.append, recipe=longer)
     for stage in STAGES:
-        Training(tmp_path / "world", seed=5, report=lines.append, recipe=recipe).do(stage)
-    assert (training.pipeline_folder / "unet/diffusion_pytorch_model.safetensors").stat().st_mtime_ns == before
+        extended.do(stage)
+    assert training.facts()["unet"]["steps"] == longer.unet.steps
+    assert training.facts()["autoencoder"]["steps"] == recipe.autoencoder.steps
+    assert Training.open(tmp_path / "world", print).recipe == longer
 
 
 def test_a_folder_belongs_to_one_training(tmp_path: Path) -> None:
