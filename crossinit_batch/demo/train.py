@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import platform
 import tempfile
@@ -262,6 +263,10 @@ class Training:
         save_file(judge.state_dict(), folder / "judge.safetensors")
         unseen = judges.make_album(folder, max(2, self.recipe.persons // 10), seed=seed + 2)
         self._note("judges", trained, **judges.accuracy(judge, unseen))
+        if importlib.util.find_spec("onnx") is None:
+            self.report("judges: not written as ONNX, which needs the package onnx (pip install onnx)")
+        else:
+            judges.export_judges(judge, folder)
 
     def model(self) -> BaseModel:
         """The finished pipeline as any base model, on the CPU."""

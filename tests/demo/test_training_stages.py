@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,26 @@ def test_a_judge_looks_at_who_and_what(tmp_path: Path) -> None:
     assert torch.allclose(who.norm(dim=1), torch.ones(6), atol=1e-5)
     assert what.shape == (6, len(ATTRIBUTES))
     assert set(accuracy(Judge(), album)) == {"identity", *ATTRIBUTES}
+
+
+def test_judges_are_written_in_arcface_layout(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    judge = Judge().eval()
+    recogniser, attributes = export_judges(judge, tmp_path)
+    pictures = np.random.default_rng(0).uniform(-1, 1, (3, 3, 112, 112)).astype(np.float32)
+    (who,) = runtime.InferenceSession(str(recogniser)).run(None, {"input": pictures})
+    with torch.no_grad():
+        expected = Recogniser(judge)(torch.from_numpy(pictures))
+    assert np.allclose(who, expected.numpy(), atol=1e-4)
+    scores = runtime.InferenceSession(str(attributes)).run(None, {"input": pictures})
+    assert [score.shape for score in scores] == [(3, len(words)) for words in ATTRIBUTES.values()]
+
+
+def test_judges_without_onnx_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(RequestError, match="cannot be exported"):
+        export_judges(Judge(), tmp_path)
 
 
 def test_labels_are_the_words_of_a_scene() -> None:
