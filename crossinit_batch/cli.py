@@ -361,7 +361,8 @@ def demo_train(
     """Train the demo model from nothing; the same command goes on where it was cut."""
     import torch
 
-    from crossinit_batch.demo.train import STAGES, Recipe, Training
+    from crossinit_batch.demo.recipe import Recipe
+    from crossinit_batch.demo.train import STAGES, Training
     from crossinit_batch.device import choose_device
 
     torch.set_num_threads(threads)

@@ -7,13 +7,13 @@ import importlib.util
 import json
 import platform
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -21,53 +21,16 @@ from torch import Tensor
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.demo import judges, train_autoencoder, train_text_encoder, train_unet
 from crossinit_batch.demo.dataset import Dataset, make_dataset
+from crossinit_batch.demo.pipeline_files import save_pipeline
+from crossinit_batch.demo.recipe import EXTENDABLE, Recipe
 from crossinit_batch.demo.team import ALONE, Team
 from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained
 from crossinit_batch.demo.vocabulary import demo_tokenizer
 from crossinit_batch.errors import RequestError
-from crossinit_batch.libraries import quiet_libraries
 from crossinit_batch.model_source import locate_model
 from crossinit_batch.settings import ModelSettings
 
 STAGES = ("data", "text-encoder", "autoencoder", "decoder", "unet", "pipeline", "judges")
-_EXTENDABLE = ("decoder", "unet", "judges")
-"""Schedules that may grow later, since no other stage builds on their result."""
-_HELD_OUT = 500
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The sizes of a training; `scaled` makes a short one of the same shape.
-
-    `held_out` are the examples at the end of the data set that nothing is trained on, `persons` those that the
-    judges learn from.
-    """
-
-    pictures: int = 24_000
-    held_out: int = _HELD_OUT
-    persons: int = judges.PERSONS
-    text_encoder: Schedule = train_text_encoder.SCHEDULE
-    autoencoder: Schedule = train_autoencoder.SCHEDULE
-    decoder: Schedule = train_autoencoder.DECODER
-    unet: Schedule = train_unet.SCHEDULE
-    judges: Schedule = judges.SCHEDULE
-
-    def scaled(self, share: float) -> Recipe:
-        """The recipe with this share of the pictures and steps."""
-
-        def fewer(schedule: Schedule) -> Schedule:
-            return replace(schedule, steps=max(1, round(schedule.steps * share)))
-
-        return Recipe(
-            pictures=max(2, round(self.pictures * share)),
-            held_out=max(1, round(self.held_out * share)),
-            persons=max(2, round(self.persons * share)),
-            text_encoder=fewer(self.text_encoder),
-            autoencoder=fewer(self.autoencoder),
-            decoder=fewer(self.decoder),
-            unet=fewer(self.unet),
-            judges=fewer(self.judges),
-        )
 
 
 class Training:
@@ -96,10 +59,7 @@ class Training:
         if not file.is_file():
             raise RequestError(f"{folder} holds no training", "Train one there: crossinit demo train FOLDER")
         stored = json.loads(file.read_text())
-        parts: dict[str, Any] = {
-            name: Schedule(**value) if isinstance(value, dict) else value for name, value in stored["recipe"].items()
-        }
-        return cls(folder, seed=stored["seed"], report=report, recipe=Recipe(**parts))
+        return cls(folder, seed=stored["seed"], report=report, recipe=Recipe.from_dict(stored["recipe"]))
 
     def do(self, stage: str) -> None:
         """One stage, after the stages it needs; nothing where it is done."""
@@ -293,11 +253,11 @@ class Training:
         wanted = {"seed": self.seed, "recipe": asdict(self.recipe)}
         file = self.folder / "training.json"
         found = json.loads(file.read_text()) if file.is_file() else wanted
-        extended = {**found, "recipe": {**found["recipe"], **{name: wanted["recipe"][name] for name in _EXTENDABLE}}}
+        extended = {**found, "recipe": {**found["recipe"], **{name: wanted["recipe"][name] for name in EXTENDABLE}}}
         if extended != wanted:
             raise RequestError(
                 f"{self.folder} holds a training of another seed or size",
-                f"Name another folder; only the steps of {', '.join(_EXTENDABLE)} can be changed in one.",
+                f"Name another folder; only the steps of {', '.join(EXTENDABLE)} can be changed in one.",
             )
         file.write_text(json.dumps(wanted, indent=2) + "\n")
 
@@ -319,19 +279,3 @@ def _unet_rank(rank: int, size: int, meeting: Path, folder: Path, seed: int, rec
     report: Report = functools.partial(print, flush=True) if rank == 0 else lambda line: None
     Training(folder, seed=seed, report=report, recipe=recipe).train_unet(team)
     team.leave()
-
-
-def save_pipeline(folder: Path, tokenizer: Any, text_encoder: Any, vae: Any, unet: Any) -> None:
-    """Write a pipeline in diffusers' layout, weights in float16."""
-    pipeline = StableDiffusionPipeline(
-        vae=vae.half().eval(),
-        text_encoder=text_encoder.half().eval(),
-        tokenizer=tokenizer,
-        unet=unet.half().eval(),
-        scheduler=PNDMScheduler(**train_unet.NOISE, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    with quiet_libraries():
-        pipeline.save_pretrained(folder, safe_serialization=True)

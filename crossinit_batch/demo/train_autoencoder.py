@@ -16,7 +16,7 @@ from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, t
 CHANNELS = 6
 SCHEDULE = Schedule(steps=900, batch_size=8, learning_rate=2e-3, weight_decay=1e-4)
 """Encoder and decoder, on pieces of pictures: a quarter of the work, and colours and edges are alike everywhere."""
-DECODER = Schedule(steps=1200, batch_size=8, learning_rate=1.5e-3, weight_decay=1e-4, average=0.98)
+DECODER = Schedule(steps=500, batch_size=8, learning_rate=1.5e-3, weight_decay=1e-4, average=0.98)
 """The decoder alone, on whole pictures; the U-Net, which needs latents only, can be trained at the same time."""
 
 _KL_WEIGHT = 2e-6

@@ -14,9 +14,19 @@ import torch
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.demo import train_text_encoder, train_unet
 from crossinit_batch.demo.dataset import make_dataset
-from crossinit_batch.demo.judges import ATTRIBUTES, Judge, accuracy, labels_of, look, make_album
+from crossinit_batch.demo.judges import (
+    ATTRIBUTES,
+    Judge,
+    Recogniser,
+    accuracy,
+    export_judges,
+    labels_of,
+    look,
+    make_album,
+)
 from crossinit_batch.demo.scene import Scene
-from crossinit_batch.demo.train import STAGES, Recipe, Training
+from crossinit_batch.demo.recipe import Recipe
+from crossinit_batch.demo.train import STAGES, Training
 from crossinit_batch.demo.train_autoencoder import build_autoencoder
 from crossinit_batch.demo.train_text_encoder import build_text_encoder, to_samples, tokenize
 from crossinit_batch.demo.vocabulary import demo_tokenizer
