@@ -24,8 +24,8 @@ from crossinit_batch.demo.judges import (
     look,
     make_album,
 )
-from crossinit_batch.demo.scene import Scene
 from crossinit_batch.demo.recipe import Recipe
+from crossinit_batch.demo.scene import Scene
 from crossinit_batch.demo.train import STAGES, Training
 from crossinit_batch.demo.train_autoencoder import build_autoencoder
 from crossinit_batch.demo.train_text_encoder import build_text_encoder, to_samples, tokenize
