@@ -50,4 +50,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Self:
         """The recipe that `dataclasses.asdict` turned into a dictionary."""
-        return cls(**{name: Schedule(**part) if isinstance(part, dict) else part for name, part in stored.items()})
+        parts: dict[str, Any] = {
+            name: Schedule(**part) if isinstance(part, dict) else part for name, part in stored.items()
+        }
+        return cls(**parts)

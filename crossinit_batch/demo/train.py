@@ -16,7 +16,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, multiprocessing
 
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.demo import judges, train_autoencoder, train_text_encoder, train_unet
@@ -170,7 +170,7 @@ class Training:
             return
         with tempfile.TemporaryDirectory(dir=self.folder) as meeting:
             given = (self.processes, Path(meeting) / "meeting", self.folder, self.seed, self.recipe)
-            torch.multiprocessing.spawn(_unet_rank, given, nprocs=self.processes)  # type: ignore[no-untyped-call]
+            multiprocessing.spawn(_unet_rank, given, nprocs=self.processes)  # type: ignore[attr-defined, no-untyped-call]
 
     def captions(self) -> tuple[NDArray[np.float16], Tensor]:
         """Hidden states of every caption and of the empty one."""
@@ -250,7 +250,7 @@ class Training:
     def _claim(self) -> None:
         """RequestError where the folder holds a training of another seed or recipe; what others build on is fixed."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        wanted = {"seed": self.seed, "recipe": asdict(self.recipe)}
+        wanted: dict[str, Any] = {"seed": self.seed, "recipe": asdict(self.recipe)}
         file = self.folder / "training.json"
         found = json.loads(file.read_text()) if file.is_file() else wanted
         extended = {**found, "recipe": {**found["recipe"], **{name: wanted["recipe"][name] for name in EXTENDABLE}}}
