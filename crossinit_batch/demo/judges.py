@@ -22,7 +22,7 @@ from crossinit_batch.demo.scene import CHOICES, Scene
 from crossinit_batch.demo.train_text_encoder import to_samples
 from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
 
-SCHEDULE = Schedule(steps=450, batch_size=48, learning_rate=2e-3, average=0.99)
+SCHEDULE = Schedule(steps=1000, batch_size=48, learning_rate=2e-3, average=0.99)
 PERSONS = 5000
 EMBEDDING = 128
 SEED = 1000
