@@ -47,9 +47,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", help="make (or find) the pipeline here and keep it")
     parser.add_argument("--part", default="whole", choices=["whole", "half"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
@@ -60,11 +58,11 @@ def _options() -> argparse.Namespace:
 def make_architecture(folder: Path) -> dict[str, int]:
     """Write a pipeline of SD 2.1-base's sizes with random weights in float16; parameters of each part."""
     import torch
-    from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
+    from crossinit_batch.demo.pipeline import save_pipeline
     from crossinit_batch.demo.vocabulary import demo_tokenizer
-    from crossinit_batch.libraries import quiet_libraries
 
     tokenizer = demo_tokenizer()
     torch.manual_seed(0)
@@ -103,16 +101,7 @@ def make_architecture(folder: Path) -> dict[str, int]:
     scheduler = DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, clip_sample=False
     )
-    pipeline = StableDiffusionPipeline(
-        **parts,
-        tokenizer=tokenizer,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    with quiet_libraries():
-        pipeline.save_pretrained(folder, safe_serialization=True)
+    save_pipeline(folder, tokenizer, scheduler=scheduler, **parts)
     return {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in parts.items()}
 
 

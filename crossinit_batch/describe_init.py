@@ -9,9 +9,9 @@ from typing import Any, TextIO
 import torch
 
 from crossinit_batch.base_model import BaseModel
-from crossinit_batch.errors import ModelError
+from crossinit_batch.errors import ModelError, RequestError
 from crossinit_batch.init_source import texts_of
-from crossinit_batch.initial_vector import initial_vector
+from crossinit_batch.initial_vector import InitialVector, initial_vector
 from crossinit_batch.model_source import locate_model
 from crossinit_batch.settings import InitSettings, ModelSettings
 
@@ -30,8 +30,7 @@ def describe_initial_vector(settings: ModelSettings, init: InitSettings, save: P
     model = BaseModel.load(source, torch.device("cpu"), "float32")
     found, how = initial_vector(model, init)
     if save is not None:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        save.write_bytes(found.dump())
+        _save(found, save)
     references = {}
     for word in REFERENCE_WORDS:
         plain, _ = initial_vector(model, InitSettings(words=(word,), encoder=False))
@@ -64,6 +63,14 @@ def describe_initial_vector(settings: ModelSettings, init: InitSettings, save: P
         "tokens": rows,
         "saved": str(save) if save else None,
     }
+
+
+def _save(vector: InitialVector, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(vector.dump())
+    except OSError as error:
+        raise RequestError(f"{path} cannot be written: {error.strerror}", "Give another --save.") from None
 
 
 def print_description(description: dict[str, Any], stream: TextIO, *, as_json: bool) -> None:

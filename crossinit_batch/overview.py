@@ -13,6 +13,7 @@ from crossinit_batch.inventory import Inventory, JobState, take_inventory
 from crossinit_batch.manifest import Manifest
 from crossinit_batch.model_source import locate_model
 from crossinit_batch.plan import DamagedPlan, Plan, make_plan, read_plan
+from crossinit_batch.progress_lines import count
 from crossinit_batch.redact import shown
 from crossinit_batch.store import Store
 from crossinit_batch.verify import Verification
@@ -82,8 +83,9 @@ def print_overview(overview: tuple[Inventory, bool], stream: TextIO, *, as_json:
         stream.write(json.dumps(facts) + "\n")
         return
     here = "" if model_is_here else " (not on this machine yet; `run` fetches it)"
-    stream.write(f"{shown(plan.name)}: {len(plan.identities)} identities x {len(plan.methods)} methods, ")
-    stream.write(f"{len(plan.prompts)} prompts x {plan.render.images_per_prompt} pictures\n")
+    people, methods = count(len(plan.identities), "identity"), count(len(plan.methods), "method")
+    prompts, pictures = count(len(plan.prompts), "prompt"), count(plan.render.images_per_prompt, "picture")
+    stream.write(f"{shown(plan.name)}: {people} x {methods}, {prompts} x {pictures}\n")
     stream.write(f"base model {shown(plan.model.label)}{here}\n\n")
     _print_counts(inventory, stream)
     _print_list(stream, "stale", [f"{'/'.join(key)}: {state.why}" for key, state in _stale(inventory).items()])
@@ -111,8 +113,9 @@ def status_of(store: Store) -> Status:
             f"{store} has no {layout.PLAN}, so it is not an output folder of crossinit",
             "Name the folder that a manifest's `output:` names.",
         )
-    failures = (store.read_json(layout.FAILURES) or {}).get("failures", [])
-    return Status(take_inventory(store, plan), tuple(failures))
+    rows = (store.read_json(layout.FAILURES) or {}).get("failures")
+    failures = tuple(row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
+    return Status(take_inventory(store, plan), failures)
 
 
 def print_status(status: Status, stream: TextIO, *, as_json: bool) -> None:
@@ -181,9 +184,9 @@ def _print_counts(inventory: Inventory, stream: TextIO) -> None:
     table.add_column("method")
     for heading in ("embeddings", "done", "new", "stale", "pictures", "done"):
         table.add_column(heading, justify="right")
-    for name, count in _counts(inventory).items():
+    for name, counts in _counts(inventory).items():
         columns = ("embeddings", "done", "new", "stale", "pictures", "pictures_done")
-        table.add_row(name, *(str(count[column]) for column in columns))
+        table.add_row(name, *(str(counts[column]) for column in columns))
     print_table(table, stream)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -121,9 +121,9 @@ def _optimize(
     def save() -> None:
         context.store.write(checkpoint, optimization.snapshot().dump(digests))
 
-    def on_step(step: int, loss: object) -> bool:
+    def on_step(step: int, loss: Callable[[], float]) -> bool:
         if step % look_every == 0 or step == steps:
-            context.report(StepDone(method, identities, step, steps, loss()))  # type: ignore[operator]
+            context.report(StepDone(method, identities, step, steps, loss()))
         if step % context.plan.compute.checkpoint_every == 0 and step < steps and not context.stop:
             save()
             context.report(CheckpointSaved(method, identities, step))

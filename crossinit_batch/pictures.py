@@ -93,8 +93,12 @@ class PictureBatch:
         self._forget(missing)
         drawn: dict[Job, dict[str, ReceiptFile]] = {}
         for picture, seed, latent in zip(chunk, seeds, latents, strict=False):
-            if picture in missing:
+            if picture not in missing or picture.job.key not in self.embeddings:
+                continue
+            if bool(torch.isfinite(latent).all()):
                 drawn.setdefault(picture.job, {})[picture.name] = self._store(picture, seed, latent)
+            else:
+                self._give_up(picture.job, "what was denoised is not a finite number", "Use another `dtype:`.")
         seconds = (time.monotonic() - began) / len(missing)
         for job, files in drawn.items():
             self._add_to_receipt(job, files, seconds * len(files))
@@ -114,11 +118,15 @@ class PictureBatch:
                         self.states[key] if key in self.states else encode_prompt(self.model, picture.prompt.text, v)
                     )
                 except JobError as error:
-                    self.context.report(JobFailed(*picture.job.key, "render", error.message, error.hint))
-                    del self.embeddings[picture.job.key]
+                    self._give_up(picture.job, error.message, error.hint)
                     states[key] = self.empty
         self.states = states
         return [states[picture.job.key, picture.number] for picture in chunk]
+
+    def _give_up(self, job: Job, reason: str, hint: str) -> None:
+        """Report a job as failed and draw no more of its pictures."""
+        self.context.report(JobFailed(*job.key, "render", reason, hint))
+        del self.embeddings[job.key]
 
     def _store(self, picture: PlannedPicture, seed: int, latent: Tensor) -> ReceiptFile:
         """Decode one picture and publish it."""

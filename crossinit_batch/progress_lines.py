@@ -121,8 +121,9 @@ def sentences(event: Event, tally: Tally) -> list[str]:
 
 
 def count(number: int, noun: str) -> str:
-    """1 image, 2 images."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """1 image, 2 images, 2 identities."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
 
 
 def people(identities: tuple[str, ...], most: int = 3) -> str:

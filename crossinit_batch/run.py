@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Protocol
 
 from crossinit_batch import layout
 from crossinit_batch.context import RunContext, machine_facts
@@ -32,6 +34,12 @@ from crossinit_batch.settings import ModelSettings
 from crossinit_batch.showcase import write_gallery, write_report
 from crossinit_batch.stopping import StopRequest
 from crossinit_batch.store import Store, reason_of
+
+
+class PlanIt(Protocol):
+    """Makes a plan without batches for a model in a precision."""
+
+    def __call__(self, *, source: ModelSource, dtype: str) -> Plan: ...
 
 
 @dataclass(frozen=True)
@@ -77,17 +85,14 @@ class _Tally:
 
 def run_manifest(manifest: Manifest, report: Reporter, stop: StopRequest, options: RunOptions) -> RunResult:
     """Plan a manifest and do what is not done yet."""
-
-    def plan_it(source: ModelSource, dtype: str) -> Plan:
-        return make_plan(manifest, source, dtype)
-
+    plan_it = partial(make_plan, manifest)
     return run_plan(Store(manifest.output), manifest.model, plan_it, report, stop, options, manifest.text)
 
 
 def run_plan(
     store: Store,
     model: ModelSettings,
-    plan_it: Callable[[ModelSource, str], Plan],
+    plan_it: PlanIt,
     report: Reporter,
     stop: StopRequest,
     options: RunOptions,
@@ -104,7 +109,7 @@ def run_plan(
     with store.locked():
         frozen = _frozen_plan(store, report)
         asked = frozen.model.dtype if frozen and model.dtype == "auto" else model.dtype
-        plan = plan_it(source, resolve_dtype(asked, device))
+        plan = plan_it(source=source, dtype=resolve_dtype(asked, device))
         if text is not None:
             store.write(layout.MANIFEST, text.encode())
         return _execute(store, plan, frozen, source, str(device), report, stop, options)

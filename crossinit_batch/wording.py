@@ -29,9 +29,12 @@ _COMPLAINTS = {
 
 
 def shown(text: str) -> str:
-    """A value as messages show it: quoted, without credentials, and cut when long."""
+    """A value as messages show it: quoted, without credentials, and a long one without its middle.
+
+    The end stays, since of a path that is the file's name.
+    """
     text = redact_urls(text[:2000])
-    return repr(text) if len(text) <= 80 else f"{text[:77]!r}…"
+    return repr(text) if len(text) <= 100 else repr(f"{text[:40]}…{text[-56:]}")
 
 
 @lru_cache(maxsize=1024)

@@ -27,9 +27,7 @@ def clip_vocabulary_path() -> Path | None:
     except metadata.PackageNotFoundError:
         pass
     spec = util.find_spec("open_clip")
-    candidates += [
-        Path(folder) / VOCABULARY_FILE for folder in (spec and spec.submodule_search_locations) or []
-    ]
+    candidates += [Path(folder) / VOCABULARY_FILE for folder in (spec and spec.submodule_search_locations) or []]
     return next((path for path in candidates if path.is_file()), None)
 
 

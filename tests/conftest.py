@@ -36,9 +36,7 @@ def velocity_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with v-prediction and another width."""
     from crossinit_batch.demo.pipeline import make_pipeline
 
-    return make_pipeline(
-        tmp_path_factory.mktemp("model") / "velocity", width=48, prediction_type="v_prediction"
-    )
+    return make_pipeline(tmp_path_factory.mktemp("model") / "velocity", width=48, prediction_type="v_prediction")
 
 
 def picture_bytes(number: int, side: int = 96, kind: str = "PNG") -> bytes:

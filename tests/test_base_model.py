@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -233,11 +234,22 @@ def test_a_text_without_a_slot_has_nobody_in_it(model: BaseModel) -> None:
     assert model.caption("", 0).ids[0, :2].tolist() == [model.tokenizer.bos_token_id, model.tokenizer.eos_token_id]
 
 
+def test_padding_is_the_models_own(copy: Path) -> None:
+    """Stable Diffusion 2.x pads with "!", 1.x with the end token."""
+    path = copy / "tokenizer/tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "pad_token": "!"}))
+    tokenizer = CLIPTokenizer.from_pretrained(copy, subfolder="tokenizer")
+    ids = _loaded(copy).caption("A photo! {}", 0).ids[0].tolist()
+    assert ids == tokenizer("A photo!", padding="max_length", max_length=77).input_ids
+    assert ids[-1] == tokenizer.convert_tokens_to_ids("!") != tokenizer.eos_token_id
+
+
 def test_what_does_not_fit_is_cut_and_told(model: BaseModel) -> None:
     caption = model.caption("{} " + "cake " * 73 + "beach snow", 2)
     assert caption.cut == "beach snow"
     assert caption.ids.shape == (1, 77)
-    assert caption.ids[0, -1] == model.tokenizer.eos_token_id
+    (cake,) = model.token_ids("cake")
+    assert caption.ids[0, -3:].tolist() == [cake, cake, model.tokenizer.eos_token_id]
     assert model.caption("{} " + "cake " * 73, 2).cut == ""
 
 

@@ -19,9 +19,7 @@ def boxes(sheet: Image.Image, colour: tuple[int, int, int]) -> tuple[int, int, i
 
 
 def test_pictures_stand_in_their_cells() -> None:
-    sheet = contact_sheet(
-        [("ada", [plain(RED), plain(GREEN)]), ("bob", [plain(BLUE)])], ["one", "two"], cell=64
-    )
+    sheet = contact_sheet([("ada", [plain(RED), plain(GREEN)]), ("bob", [plain(BLUE)])], ["one", "two"], cell=64)
     red, green, blue = boxes(sheet, RED), boxes(sheet, GREEN), boxes(sheet, BLUE)
     assert red is not None and green is not None and blue is not None
     assert [(box[2] - box[0], box[3] - box[1]) for box in (red, green, blue)] == [(64, 64)] * 3

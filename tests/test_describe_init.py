@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 from crossinit_batch.describe_init import describe_initial_vector, print_description
-from crossinit_batch.errors import ModelError
+from crossinit_batch.errors import ModelError, RequestError
 from crossinit_batch.settings import InitSettings, ModelSettings
 from crossinit_batch.tensor_file import load_tensors
 
@@ -69,9 +69,7 @@ def test_a_model_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_an_error_with_its_name(pipeline_folder: Path, tmp_path: Path) -> None:
-    from crossinit_batch.errors import CrossinitError
-
     (tmp_path / "file").write_text("in the way")
     save = tmp_path / "file/start.safetensors"
-    with pytest.raises(CrossinitError, match="start.safetensors"):
+    with pytest.raises(RequestError, match="start.safetensors"):
         describe_initial_vector(ModelSettings(id=str(pipeline_folder)), InitSettings(words=("face",)), save)

@@ -46,9 +46,7 @@ def pipeline(tmp_path: Path) -> StableDiffusionPipeline:
     ]
     folder = tmp_path / "tokenizer"
     folder.mkdir()
-    (folder / "vocab.json").write_text(
-        json.dumps({word: at for at, word in enumerate(words)}), encoding="utf-8"
-    )
+    (folder / "vocab.json").write_text(json.dumps({word: at for at, word in enumerate(words)}), encoding="utf-8")
     (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
     tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
     sizes = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -80,9 +78,7 @@ def save_embedding(folder: Path, identity: str, v: torch.Tensor = V) -> str:
     return str(folder)
 
 
-def test_diffusers_loads_our_folder_without_arguments(
-    pipeline: StableDiffusionPipeline, tmp_path: Path
-) -> None:
+def test_diffusers_loads_our_folder_without_arguments(pipeline: StableDiffusionPipeline, tmp_path: Path) -> None:
     pipeline.load_textual_inversion(save_embedding(tmp_path / "ada", "ada"))
     expanded = pipeline.maybe_convert_prompt("a photo of <ada>", pipeline.tokenizer)
     assert expanded == "a photo of <ada> <ada>_1"
@@ -124,9 +120,7 @@ def test_people_of_different_numbers_of_vectors_share_a_pipeline(
     assert torch.equal(both, torch.cat([2 * V, V[:1]]))
 
 
-def test_diffusers_loads_the_webui_file_under_a_given_token(
-    pipeline: StableDiffusionPipeline, tmp_path: Path
-) -> None:
+def test_diffusers_loads_the_webui_file_under_a_given_token(pipeline: StableDiffusionPipeline, tmp_path: Path) -> None:
     (tmp_path / "ada.safetensors").write_bytes(dump_webui(V, METADATA))
     pipeline.load_textual_inversion(str(tmp_path), weight_name="ada.safetensors", token="<ada>")
     assert torch.equal(vectors_in_prompt(pipeline, "a photo of <ada>"), V)
@@ -198,9 +192,7 @@ TAKEN = {
 @pytest.mark.parametrize("case", TAKEN)
 def test_layouts_of_other_tools_are_read(case: str, pickle: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     tensors, token, v = TAKEN[case]
-    if (
-        pickle
-    ):  # the reading of real pickles is test_legacy_pickle's; a process for each layout would take long
+    if pickle:  # the reading of real pickles is test_legacy_pickle's; a process for each layout would take long
         monkeypatch.setattr("crossinit_batch.formats.read_pickle", lambda *_: (dict(tensors), None))
     data = pickled(tensors) if pickle else save(tensors)
     embedding = read_embedding(data, "a.bin", allow_pickle=pickle)

@@ -110,9 +110,7 @@ def write(root: Path, made: Gallery, files: list[str]) -> Path:
 
 def hostile_gallery() -> Gallery:
     prompts = tuple(Prompt(f"{text} {{}}", category=text) for text in HOSTILE)
-    people = tuple(
-        Person(text, f"sources/{n} #%?{text.replace('/', '_')}.png") for n, text in enumerate(HOSTILE)
-    )
+    people = tuple(Person(text, f"sources/{n} #%?{text.replace('/', '_')}.png") for n, text in enumerate(HOSTILE))
     pictures = {
         ("<b>m</b>", person.id, n): (Picture(f'../m/p {i}#%?"<b>/{n}/javascript:x.png', 7, 0),)
         for i, person in enumerate(people)
@@ -125,9 +123,7 @@ def hostile_gallery() -> Gallery:
 def test_hostile_text_makes_no_element() -> None:
     harmless, hostile = Parsed(gallery_page(gallery())), Parsed(gallery_page(hostile_gallery()))
     assert len(hostile.named("script")) == len(harmless.named("script")) == 2
-    assert not [
-        attributes for _, attributes in hostile.elements if any(name.startswith("on") for name in attributes)
-    ]
+    assert not [attributes for _, attributes in hostile.elements if any(name.startswith("on") for name in attributes)]
     assert [image.get("id") for image in hostile.named("img")] == ["full"]
     assert len(hostile.named("b")) == len(harmless.named("b"))
     assert len(hostile.named("i")) == len(HOSTILE)
@@ -323,9 +319,7 @@ def test_viewer_keys_history_and_links(browser: Any, tmp_path: Path) -> None:
     page.click("#pictures button:nth-child(2)")
     assert page.text("#seed") == "1001"
     assert "method-1/person-0" in page.ask("full.src") and page.ask("full.src").endswith("001.png")
-    until(
-        lambda: "person=person-0" in browser.current_url and "picture=1" in browser.current_url, "the address"
-    )
+    until(lambda: "person=person-0" in browser.current_url and "picture=1" in browser.current_url, "the address")
     link = browser.current_url.partition("#")[2]
     page.press(Keys.ESCAPE)
     until(lambda: page.opened() is None, "Escape closes")
@@ -366,13 +360,9 @@ def test_hostile_text_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
     path = write(tmp_path, made, files + [person.source for person in made.people if person.source])
     page = Page(browser, path)
     until(lambda: page.ask("document.querySelectorAll('.thumb').length") == len(HOSTILE) ** 2, "all cells")
-    loaded = (
-        "[...document.querySelectorAll('tbody img')].every((image) => image.naturalWidth || !image.complete)"
-    )
+    loaded = "[...document.querySelectorAll('tbody img')].every((image) => image.naturalWidth || !image.complete)"
     until(lambda: page.ask(loaded), "quoted paths lead to the files")
-    assert page.ask("[...document.querySelectorAll('.who-is b')].map((name) => name.textContent)") == list(
-        HOSTILE
-    )
+    assert page.ask("[...document.querySelectorAll('.who-is b')].map((name) => name.textContent)") == list(HOSTILE)
     page.click("tbody tr:nth-child(1) td:nth-child(2) .thumb")
     assert page.opened() == made.prompts[0].fill(f"<{HOSTILE[0]}>")
     assert page.text("#method") == "<b>m</b><i>s</i>"
@@ -389,9 +379,7 @@ def test_policy_stops_a_script_that_is_not_ours(browser: Any, tmp_path: Path) ->
     gallery(people=1, prompts=1, methods=1, pictures=1, root=tmp_path)
     path = tmp_path / "gallery/index.html"
     page = path.read_text(encoding="utf-8")
-    path.write_text(
-        page.replace("</body>", "<script>document.title = 'taken'</script></body>"), encoding="utf-8"
-    )
+    path.write_text(page.replace("</body>", "<script>document.title = 'taken'</script></body>"), encoding="utf-8")
     Page(browser, path)
     assert browser.title == "A run"
     assert any("Content Security Policy" in line for line in chromium.complaints(browser))

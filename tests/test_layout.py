@@ -29,9 +29,7 @@ def test_a_picture_of_any_prompt_has_a_plain_short_name(text: str, number: int, 
 
 
 def test_pictures_of_the_paper_have_names_of_their_own() -> None:
-    names = {
-        layout.image_name(n, prompt, i) for n, prompt in enumerate(PROMPT_SETS["paper"]) for i in range(32)
-    }
+    names = {layout.image_name(n, prompt, i) for n, prompt in enumerate(PROMPT_SETS["paper"]) for i in range(32)}
     assert len(names) == 20 * 32
 
 

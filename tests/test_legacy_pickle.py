@@ -90,9 +90,7 @@ def test_a_child_that_dies_is_an_error_with_its_last_words(monkeypatch: pytest.M
 
 def test_a_child_that_lies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     run = subprocess.run
-    monkeypatch.setattr(
-        subprocess, "run", lambda _, **rest: run([sys.executable, "-c", "print('hi')"], **rest)
-    )
+    monkeypatch.setattr(subprocess, "run", lambda _, **rest: run([sys.executable, "-c", "print('hi')"], **rest))
     with pytest.raises(EmbeddingError, match=r"a\.pt: cut short"):
         read_pickle(b"\x80\x02", "a.pt")
 
@@ -160,9 +158,7 @@ def test_what_is_no_plain_dict_of_tensors_is_refused(case: str) -> None:
     assert reason in refusal(content)
 
 
-@pytest.mark.parametrize(
-    "data", [b"PK\x03\x04" + b"x" * 100, pickled({"a": torch.ones(3)})[:-60], b"\x80\x02"]
-)
+@pytest.mark.parametrize("data", [b"PK\x03\x04" + b"x" * 100, pickled({"a": torch.ones(3)})[:-60], b"\x80\x02"])
 def test_a_broken_pickle_is_refused_in_one_line(data: bytes) -> None:
     assert is_pickle(data)
     with pytest.raises(legacy_pickle._RefusedError) as caught:

@@ -43,9 +43,7 @@ def test_urls_are_listed_by_their_file_system(folder: Path, memory: Any) -> None
     ]
 
 
-def test_many_named_urls_are_found_by_one_listing(
-    folder: Path, memory: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_named_urls_are_found_by_one_listing(folder: Path, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     questions = []
     ask = listings._ask
 

@@ -134,9 +134,7 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(folder: Path) -> Non
 
 
 def test_no_message_has_a_secret(folder: Path) -> None:
-    text = (
-        "output: s3://key:topsecret@b/x\nseed: s3://key:topsecret@b\nidentities: ['gs://b/x?sig=topsecret']\n"
-    )
+    text = "output: s3://key:topsecret@b/x\nseed: s3://key:topsecret@b\nidentities: ['gs://b/x?sig=topsecret']\n"
     found = problems(folder, text)
     assert len(found) == 3 and "topsecret" not in str(ManifestError(found))
 

@@ -10,9 +10,7 @@ folder = manifest_folder.folder
 
 
 def test_numbers_are_read_as_people_write_them(folder: Path) -> None:
-    method = (
-        "{name: x, use: cross-init, learning_rate: 8e-5, regularization: 1e-5, weight_decay: 0, flip: no}"
-    )
+    method = "{name: x, use: cross-init, learning_rate: 8e-5, regularization: 1e-5, weight_decay: 0, flip: no}"
     manifest = load(folder, ADA + f"methods: [{method}]\nrender: {{guidance: 7, steps: 20, size: null}}")
     chosen = manifest.methods[0].settings
     assert (chosen.learning_rate, chosen.regularization, chosen.weight_decay, chosen.flip) == (

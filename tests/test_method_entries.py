@@ -28,9 +28,7 @@ def test_methods_vary_presets(folder: Path) -> None:
     ]
     assert methods[1].settings == PRESETS["cross-init"].model_copy(update={"regularization": 0.0})
     assert methods[2].settings.steps == 25
-    assert (
-        methods[2].settings.init.names == str(folder / "names.txt") and methods[2].settings.init.vectors == 3
-    )
+    assert methods[2].settings.init.names == str(folder / "names.txt") and methods[2].settings.init.vectors == 3
     assert methods[3].settings.init == InitSettings.model_validate({}) and methods[3].settings.steps == 5000
     assert type(methods[1].settings) is type(PRESETS["cross-init"])
 

@@ -90,9 +90,7 @@ def test_a_file_without_names(data: bytes) -> None:
 def test_a_file_that_is_not_utf8(mark: bytes) -> None:
     latin = mark + "Ada Lovelace\r\nÉé Zoë".encode()[:-1] + b"\xeb Kravitz\n"
     assert problems_of(latin) == ["mine.txt:2:6: the file is not UTF-8 (byte 0xc3): save it as UTF-8"]
-    assert problems_of(mark + b"Zo\xeb\n") == [
-        "mine.txt:1:3: the file is not UTF-8 (byte 0xeb): save it as UTF-8"
-    ]
+    assert problems_of(mark + b"Zo\xeb\n") == ["mine.txt:1:3: the file is not UTF-8 (byte 0xeb): save it as UTF-8"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])

@@ -63,9 +63,7 @@ def test_all_eight_orientations_give_the_same_picture(kind: str, orientation: in
     }[orientation](np.asarray(quarters()))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = (
-        {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
-    )
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
     data = encoded(Image.fromarray(np.ascontiguousarray(stored)), kind, exif=exif, **options)
     image = open_photograph(data, "a")
     assert image.size == (96, 72)
@@ -121,9 +119,7 @@ def test_bombs_are_refused_by_their_header(side: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(ImageFile.ImageFile, "load", decode)
     data = png(struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0), (b"IDAT", zlib.compress(b"\0" * 100)))
     error = refusal(data)
-    assert (
-        f"too many pixels: {side}x{side} is {side * side / 1e6:.1f} megapixels, at most 50" in error.message
-    )
+    assert f"too many pixels: {side}x{side} is {side * side / 1e6:.1f} megapixels, at most 50" in error.message
     assert "smaller" in error.hint
 
 

@@ -37,10 +37,7 @@ def test_truncated_files_are_refused(kind: str, options: dict[str, object]) -> N
 
 def test_a_truncated_jpeg_is_called_cut_short() -> None:
     data = encoded(noise(), "JPEG")
-    assert (
-        refusal(data[:-2]).message
-        == "faces/ada.jpg: the file is cut short: the end of its JPEG picture is missing"
-    )
+    assert refusal(data[:-2]).message == "faces/ada.jpg: the file is cut short: the end of its JPEG picture is missing"
 
 
 def test_no_flipped_bit_in_a_png_goes_unseen() -> None:
@@ -104,9 +101,7 @@ def test_arbitrary_bytes(magic: bytes, rest: bytes) -> None:
     picture_or_refusal(magic + rest)
 
 
-@given(
-    st.sampled_from(sorted(SOUND)), st.floats(0, 1), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 7)))
-)
+@given(st.sampled_from(sorted(SOUND)), st.floats(0, 1), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 7))))
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 def test_truncated_and_flipped_pictures(kind: str, keep: float, flips: list[tuple[float, int]]) -> None:
     data = bytearray(SOUND[kind])

@@ -22,9 +22,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_itself(folder: Path) -> None:
 
 
 def test_a_url_that_is_missing_or_a_folder(folder: Path, memory: Any) -> None:
-    found = problems(
-        folder, "identities:\n- memory://bucket/z.jpg\n- memory://bucket/more\n- memory://bucket/*.gif"
-    )
+    found = problems(folder, "identities:\n- memory://bucket/z.jpg\n- memory://bucket/more\n- memory://bucket/*.gif")
     assert [problem.line for problem in found] == [2, 3, 4]
     assert "there is no file" in found[0].message
     assert "is a folder" in found[1].message and "matches no file" in found[2].message

@@ -135,13 +135,9 @@ _TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40)
 
 @settings(max_examples=150, deadline=None)
 @given(prompt=_TEXT, method=_TEXT, identity=_TEXT, guidance=st.floats(0, 100), seed=st.integers(0, 2**64))
-def test_any_text_survives_both_ways(
-    prompt: str, method: str, identity: str, guidance: float, seed: int
-) -> None:
+def test_any_text_survives_both_ways(prompt: str, method: str, identity: str, guidance: float, seed: int) -> None:
     assume(not any(re.fullmatch(r"\d+x\d+", text) for text in (method, identity)))  # A1111 splits these
-    facts = replace(
-        FACTS, prompt=f"<a>{prompt}!", method=method, identity=identity, guidance=guidance, seed=seed
-    )
+    facts = replace(FACTS, prompt=f"<a>{prompt}!", method=method, identity=identity, guidance=guidance, seed=seed)
     assert read_facts(png_bytes(PIXELS, facts)) == facts
     read = a1111_reader(infotext(facts))
     assert read["Prompt"] == facts.prompt

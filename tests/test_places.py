@@ -12,9 +12,7 @@ from crossinit_batch.places import Refused, local_path, location
 folder = manifest_folder.folder
 
 
-def test_variables_stand_in_output_and_picture_paths_only(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_variables_stand_in_output_and_picture_paths_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHOTOS_HERE", str(folder / "photos"))
     text = "output: ${PHOTOS_HERE}/../o\nidentities: ['${PHOTOS_HERE}/ada.jpg']\nprompts: ['${NOPE} {}']"
     manifest = load(folder, text)

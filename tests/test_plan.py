@@ -78,11 +78,14 @@ def a_manifest(folder: Path, **changes: Any) -> Manifest:
         output=str(folder / "out"),
         seed=0,
         identities=tuple(Identity(name, (str(folder / f"{name}.png"),)) for name in ("ada", "bob")),
-        methods=(Method("paper", "cross-init", PRESETS["cross-init"]), Method("quick", "cross-init-fast", PRESETS["cross-init-fast"])),
+        methods=(
+            Method("paper", "cross-init", PRESETS["cross-init"]),
+            Method("quick", "cross-init-fast", PRESETS["cross-init-fast"]),
+        ),
         prompts=(Prompt("a {} person"), Prompt("a {} person on the beach")),
         render=RenderSettings(images_per_prompt=2),
         compute=ComputeSettings(),
-    )  # fmt: skip
+    )
     return replace(manifest, **changes)
 
 
@@ -141,9 +144,7 @@ def test_every_setting_of_the_initial_vector_changes_embeddings(tmp_path: Path, 
     assert not set(embedding_digests(before)) & set(embedding_digests(after))
 
 
-@pytest.mark.parametrize(
-    "word", [name for name in RenderSettings.model_fields if name != "images_per_prompt"]
-)
+@pytest.mark.parametrize("word", [name for name in RenderSettings.model_fields if name != "images_per_prompt"])
 def test_every_setting_of_rendering_changes_pictures_and_no_embedding(tmp_path: Path, word: str) -> None:
     before = plan_of(tmp_path, render=RenderSettings())
     after = plan_of(tmp_path, render=RenderSettings(**{word: OTHER_RENDER[word]}))

@@ -167,9 +167,7 @@ def test_long_names_of_a_batch_are_cut_but_counted() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 10, 40, 62, 300])
-def test_any_width_works_and_no_line_is_wider(
-    width: int, terminal_of: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_width_works_and_no_line_is_wider(width: int, terminal_of: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
     text = plain(run_on_terminal())
     if width >= 40:
@@ -188,9 +186,7 @@ def test_no_color_has_bars_without_colour(terminal_of: None, monkeypatch: pytest
     assert "embeddings" in screen
 
 
-def test_a_dumb_terminal_and_a_quiet_run_get_plain_lines(
-    terminal_of: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dumb_terminal_and_a_quiet_run_get_plain_lines(terminal_of: None, monkeypatch: pytest.MonkeyPatch) -> None:
     quiet = run_on_terminal(quiet=True)
     assert [line[10:].split(":")[0] for line in quiet.splitlines()] == [
         "warning",
@@ -246,9 +242,7 @@ class Breaks(Terminal):
 
 @pytest.mark.parametrize("good", [0, 1, 3, 6])
 @pytest.mark.parametrize(("tty", "as_json"), [(True, False), (False, False), (False, True)])
-def test_a_broken_pipe_silences_and_never_raises(
-    tty: bool, as_json: bool, good: int, terminal_of: None
-) -> None:
+def test_a_broken_pipe_silences_and_never_raises(tty: bool, as_json: bool, good: int, terminal_of: None) -> None:
     stream = Breaks(tty, good)
     reported = 0
     with reporter_for(stream, json=as_json) as report:

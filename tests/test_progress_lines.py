@@ -25,9 +25,7 @@ from crossinit_batch.progress_lines import JsonLines, Lines
 from crossinit_batch.safe_stream import SafeStream
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678900, UTC)
-START = RunStarted(
-    "celeba", "s3://k:SECRET@b/out?x=SECRET", "demo", "cuda:0", "bfloat16", 12, 4, 240, 80, 320
-)
+START = RunStarted("celeba", "s3://k:SECRET@b/out?x=SECRET", "demo", "cuda:0", "bfloat16", 12, 4, 240, 80, 320)
 
 
 class Clock:
@@ -85,9 +83,7 @@ def test_steps_make_at_most_a_line_every_ten_seconds() -> None:
         lines.take(StepDone("cross-init", ("ada", "bob"), step, 320, 0.25))
         written += [step] if stream.tell() > before else []
     assert written == list(range(20, 321, 20))
-    assert (
-        "cross-init: ada, bob: step 40/320, loss 0.2500; 4/12 embeddings, 80/240 images" in stream.getvalue()
-    )
+    assert "cross-init: ada, bob: step 40/320, loss 0.2500; 4/12 embeddings, 80/240 images" in stream.getvalue()
     assert "at least " in stream.getvalue()
 
 

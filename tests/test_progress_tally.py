@@ -26,9 +26,7 @@ def started(embeddings: int = 4, images: int = 0, steps: int = 40, done: int = 0
     return RunStarted("n", "o", "demo", "cpu", "float32", embeddings, done, images, 0, steps)
 
 
-def steps(
-    tally: Tally, clock: Clock, identities: tuple[str, ...], first: int, last: int, each: float
-) -> None:
+def steps(tally: Tally, clock: Clock, identities: tuple[str, ...], first: int, last: int, each: float) -> None:
     for step in range(first, last + 1):
         clock.now += each
         tally.take(StepDone("m", identities, step, 10, 0.5))

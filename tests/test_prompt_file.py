@@ -47,9 +47,7 @@ def test_every_bad_line_of_a_text_is_named(tmp_path: Path) -> None:
 
 
 def test_every_bad_item_of_yaml_is_named(tmp_path: Path) -> None:
-    text = (
-        '- a\n- "{} b"\n- {prompt: "{} b"}\n- {promt: x}\n- [x]\n- {prompt: "{} c", category: "a\\tb"}\n-\n'
-    )
+    text = '- a\n- "{} b"\n- {prompt: "{} b"}\n- {promt: x}\n- [x]\n- {prompt: "{} c", category: "a\\tb"}\n-\n'
     found = problems(tmp_path, "p.yaml", text)
     assert [line.split(":")[1:3] for line in found] == [
         ["1", "3"],

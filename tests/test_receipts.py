@@ -66,13 +66,15 @@ def spoiled(**changes: Any) -> bytes:
         pytest.param(spoiled(files={}), id="no-file"),
         pytest.param(spoiled(files={layout.EMBEDDING_FILE: {"size": "big", "sha256": "a"}}), id="wrong-type"),
         pytest.param(
-            spoiled(files={name: {"size": 3, "sha256": "a"} for name in (layout.EMBEDDING_FILE, "../../../etc/passwd")}),
+            spoiled(
+                files={name: {"size": 3, "sha256": "a"} for name in (layout.EMBEDDING_FILE, "../../../etc/passwd")}
+            ),
             id="leaves-the-folder",
         ),
         pytest.param(spoiled(kind="soup"), id="unknown-kind"),
         pytest.param(spoiled(surprise=1), id="unknown-key"),
     ],
-)  # fmt: skip
+)
 def test_a_receipt_that_is_not_understood_reads_as_none(store: Store, data: bytes) -> None:
     store.write(NAME, spoiled())
     assert read_receipt(store, NAME) is not None

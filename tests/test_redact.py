@@ -50,9 +50,7 @@ def test_urls_in_a_sentence_are_redacted(text: str, redacted: str) -> None:
     assert redact_urls(text) == redacted
 
 
-secrets = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=6, max_size=12).map(
-    "QQ".__add__
-)
+secrets = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=6, max_size=12).map("QQ".__add__)
 
 
 @given(secrets, st.sampled_from(["{s}", "a/{s}", "{s}+/=", "a?{s}", "a#{s}", "{s}@", "a:{s}"]))

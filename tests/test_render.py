@@ -42,7 +42,7 @@ def test_a_batch_may_mix_people_prompts_and_seeds(model: BaseModel) -> None:
     together = _drawn(model, states, [5, 6, 5], _settings())
     for number, (one, seed) in enumerate(zip(states, [5, 6, 5], strict=True)):
         alone = _drawn(model, [one], [seed], _settings())
-        torch.testing.assert_close(together[number], alone[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(together[number], alone[0], rtol=0, atol=1e-4)
     assert not torch.equal(together[0], together[2])
 
 

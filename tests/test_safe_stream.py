@@ -80,8 +80,6 @@ def test_the_exit_code_survives_a_lost_stdout(redirect: str) -> None:
         "print('late'); sys.exit(7)"
     )
     shell = f'"$0" -c "$1" {redirect}; exit ${{PIPESTATUS[0]}}'
-    done = subprocess.run(
-        ["bash", "-c", shell, sys.executable, program], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run(["bash", "-c", shell, sys.executable, program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 7
     assert done.stderr == ""

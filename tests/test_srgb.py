@@ -59,9 +59,7 @@ def test_palette_with_and_without_transparency() -> None:
     assert near(open_photograph(encoded(palette, transparency=green), "a"), white_for_green)
     assert near(open_photograph(encoded(palette, "GIF", transparency=green), "a"), white_for_green)
     alphas = bytes(51 if index == green else 255 for index in range(4))
-    assert near(
-        open_photograph(encoded(palette, transparency=alphas), "a"), (RED, (204, 255, 204), BLUE, GREY)
-    )
+    assert near(open_photograph(encoded(palette, transparency=alphas), "a"), (RED, (204, 255, 204), BLUE, GREY))
 
 
 def test_palette_and_alpha_in_one_mode() -> None:
@@ -69,9 +67,7 @@ def test_palette_and_alpha_in_one_mode() -> None:
 
 
 def test_one_transparent_colour() -> None:
-    assert near(
-        open_photograph(encoded(quarters(), transparency=BLUE), "a"), (RED, GREEN, (255, 255, 255), GREY)
-    )
+    assert near(open_photograph(encoded(quarters(), transparency=BLUE), "a"), (RED, GREEN, (255, 255, 255), GREY))
     grey = Image.new("L", (96, 72), 10)
     grey.paste(200, (48, 0, 96, 72))
     seen = open_photograph(encoded(grey, transparency=10), "a")
@@ -178,9 +174,7 @@ def test_cmyk_in_both_polarities() -> None:
 def test_ycck_jpeg() -> None:
     # Adobe stores inks inverted, so what libjpeg sees as R, G, B is the negative.
     ycc = ImageOps.invert(quarters()).convert("YCbCr").split()
-    inks = Image.merge(
-        "CMYK", [Image.eval(band, lambda v: 255 - v) for band in ycc] + [Image.new("L", (96, 72))]
-    )
+    inks = Image.merge("CMYK", [Image.eval(band, lambda v: 255 - v) for band in ycc] + [Image.new("L", (96, 72))])
     data = bytearray(encoded(inks, "JPEG", quality=100, subsampling=0))
     transform = data.index(b"Adobe") + 11
     assert data[transform] == 0
@@ -200,10 +194,7 @@ def test_lab_and_hsv_and_ycbcr() -> None:
 def swapped_profile() -> bytes:
     """sRGB with its red and green primaries exchanged, so that applying it cannot go unseen."""
     data = bytearray(SRGB)
-    tags = {
-        bytes(data[at : at + 4]): at
-        for at in range(132, 132 + 12 * struct.unpack_from(">I", data, 128)[0], 12)
-    }
+    tags = {bytes(data[at : at + 4]): at for at in range(132, 132 + 12 * struct.unpack_from(">I", data, 128)[0], 12)}
     red, green = tags[b"rXYZ"], tags[b"gXYZ"]
     data[red : red + 4], data[green : green + 4] = b"gXYZ", b"rXYZ"
     return bytes(data)
@@ -211,9 +202,7 @@ def swapped_profile() -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
 def test_embedded_profiles_are_applied(kind: str) -> None:
-    options = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True}}.get(
-        kind, {"quality": 100, "subsampling": 0}
-    )
+    options = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True}}.get(kind, {"quality": 100, "subsampling": 0})
     data = encoded(quarters(), kind, icc_profile=swapped_profile(), **options)
     assert near(open_photograph(data, "a"), (GREEN, RED, BLUE, GREY), tolerance=3)
 
@@ -240,9 +229,7 @@ def test_broken_profiles_are_ignored(profile: bytes) -> None:
 
 def test_profiles_of_another_colour_space_are_ignored() -> None:
     cmyk = quarters().convert("CMYK")
-    assert near(
-        open_photograph(encoded(cmyk, "TIFF", icc_profile=swapped_profile()), "a"), (RED, GREEN, BLUE, GREY)
-    )
+    assert near(open_photograph(encoded(cmyk, "TIFF", icc_profile=swapped_profile()), "a"), (RED, GREEN, BLUE, GREY))
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     assert near(open_photograph(encoded(quarters(), icc_profile=lab), "a"), (RED, GREEN, BLUE, GREY))
 

@@ -33,9 +33,7 @@ LONG = "a photo of {} person, " + "a birthday cake on the beach in the mountains
 
 
 @pytest.fixture(scope="module")
-def vivid(
-    pipeline_folder: Path, velocity_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
+def vivid(pipeline_folder: Path, velocity_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The small pipelines listening to their texts: with random weights as they are, pictures hardly do."""
     folders = {"epsilon": pipeline_folder, "velocity": velocity_folder}
     return {name: _vivid(folder, tmp_path_factory.mktemp(name) / "model") for name, folder in folders.items()}
@@ -73,9 +71,7 @@ def _embedding(width: int, tokens: int) -> Tensor:
     return torch.randn(tokens, width, generator=torch.Generator().manual_seed(5))
 
 
-def _ours(
-    folder: Path, prompt: str, settings: RenderSettings, seeds: list[int], tokens: int = 2
-) -> list[np.ndarray]:
+def _ours(folder: Path, prompt: str, settings: RenderSettings, seeds: list[int], tokens: int = 2) -> list[np.ndarray]:
     model = _model(folder)
     states = encode_prompt(model, prompt, _embedding(model.width, tokens))
     empty = encode_prompt(model, settings.negative_prompt, None)
@@ -123,18 +119,14 @@ def _difference(one: np.ndarray, other: np.ndarray) -> int:
         pytest.param("a {} person", {"steps": 1}, id="one-step"),
     ],
 )
-def test_a_picture_equals_the_stock_pipelines(
-    vivid: dict[str, Path], prompt: str, options: dict[str, Any]
-) -> None:
+def test_a_picture_equals_the_stock_pipelines(vivid: dict[str, Path], prompt: str, options: dict[str, Any]) -> None:
     settings, seed = RenderSettings(**{"steps": 6, **options}), image_seed(0, prompt, 3)
     (ours,) = _ours(vivid["epsilon"], prompt, settings, [seed])
     assert _difference(ours, _stock(vivid["epsilon"], prompt, settings, seed)) <= 1
 
 
 @pytest.mark.parametrize("scheduler", sorted(STOCK))
-def test_a_picture_of_a_v_prediction_model_equals_the_stock_pipelines(
-    vivid: dict[str, Path], scheduler: str
-) -> None:
+def test_a_picture_of_a_v_prediction_model_equals_the_stock_pipelines(vivid: dict[str, Path], scheduler: str) -> None:
     settings = RenderSettings(steps=6, scheduler=scheduler)  # type: ignore[arg-type]
     (ours,) = _ours(vivid["velocity"], "a {} person", settings, [11], tokens=3)
     assert _difference(ours, _stock(vivid["velocity"], "a {} person", settings, 11, tokens=3)) <= 1

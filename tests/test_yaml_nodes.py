@@ -6,9 +6,7 @@ from crossinit_batch.yaml_nodes import ListNode, MapNode, Source, TextNode, foun
 from crossinit_batch.yaml_source import parse
 
 
-@pytest.mark.parametrize(
-    ("text", "null"), [("", True), ("~", True), ("null", True), ("'null'", False), ("no", False)]
-)
+@pytest.mark.parametrize(("text", "null"), [("", True), ("~", True), ("null", True), ("'null'", False), ("no", False)])
 def test_null_is_only_what_yaml_calls_so(text: str, null: bool) -> None:
     root = parse(f"a: {text}", "m").root
     assert isinstance(root, MapNode)

@@ -55,9 +55,7 @@ def test_the_key_of_a_refusal_is_its_path() -> None:
 
 BOMBS = {
     "aliases": "a: &a [x, x]\n"
-    + "".join(
-        f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
-    ),
+    + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
     "merges": "a: &a {k: 1}\n" + "".join(f"m{i}: {{<<: *a}}\n" for i in range(5000)),
     "lists": "[" * 5000,
     "mappings": "{a: " * 5000,
@@ -100,9 +98,7 @@ def test_byte_order_mark_and_carriage_returns_are_accepted(tmp_path: Path) -> No
     assert (source.problems[0].line, source.problems[0].column) == (2, 4)
 
 
-@pytest.mark.parametrize(
-    ("text", "column"), [("a: \0", 4), ("\x1b: 1", 1), ("a: x\x7f", 5), ("a: \ufeff", 4)]
-)
+@pytest.mark.parametrize(("text", "column"), [("a: \0", 4), ("\x1b: 1", 1), ("a: x\x7f", 5), ("a: \ufeff", 4)])
 def test_control_characters_are_refused_at_their_place(text: str, column: int) -> None:
     (problem,) = parse(text, "m").problems
     assert (problem.line, problem.column) == (1, column) and "character" in problem.message
@@ -122,9 +118,7 @@ def test_any_text_is_a_tree_or_problems(text: str) -> None:
 @given(
     st.recursive(
         st.text(alphabet="abc{}[]:#&*!|>'\"%@`, \n-é", max_size=8),
-        lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.text("abc:#'", min_size=1), inner, max_size=3)
-        ),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc:#'", min_size=1), inner, max_size=3),
         max_leaves=8,
     )
 )

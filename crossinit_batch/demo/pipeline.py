@@ -6,7 +6,7 @@ It draws nothing one would recognise; it is there so that every path of the prog
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -76,6 +76,11 @@ def make_pipeline(
         set_alpha_to_one=False,
         steps_offset=1,
     )
+    return save_pipeline(folder, tokenizer, text_encoder, vae, unet, scheduler)
+
+
+def save_pipeline(folder: Path, tokenizer: Any, text_encoder: Any, vae: Any, unet: Any, scheduler: Any) -> Path:
+    """Write the parts of a pipeline to a folder in diffusers' layout, safetensors only; the folder."""
     pipeline = StableDiffusionPipeline(
         vae=vae.eval(),
         text_encoder=text_encoder.eval(),

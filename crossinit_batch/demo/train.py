@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, multiprocessing
@@ -21,7 +21,7 @@ from torch import Tensor, multiprocessing
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.demo import judges, train_autoencoder, train_text_encoder, train_unet
 from crossinit_batch.demo.dataset import Dataset, make_dataset
-from crossinit_batch.demo.pipeline_files import save_pipeline
+from crossinit_batch.demo.pipeline import save_pipeline
 from crossinit_batch.demo.recipe import EXTENDABLE, Recipe
 from crossinit_batch.demo.team import ALONE, Team
 from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained
@@ -205,7 +205,9 @@ class Training:
         self._unet()
         unet = UNet2DConditionModel.from_pretrained(self.folder / "unet")
         vae = AutoencoderKL.from_pretrained(self.folder / "vae-finished")
-        save_pipeline(self.pipeline_folder, self.tokenizer, self.clip_pair().text_encoder, vae, unet)
+        text_encoder = self.clip_pair().text_encoder
+        scheduler = PNDMScheduler(**train_unet.NOISE, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
+        save_pipeline(self.pipeline_folder, self.tokenizer, text_encoder.half(), vae.half(), unet.half(), scheduler)
 
     def _judges(self) -> None:
         if self._done("judges", self.recipe.judges):

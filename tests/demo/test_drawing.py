@@ -87,12 +87,8 @@ def test_the_same_bytes_in_a_fresh_process() -> None:
         "print(*[hashlib.sha256(draw(person, Scene.from_dict(s), 64).tobytes()).hexdigest() for s in scenes])"
     )
     question = json.dumps([PERSON.to_dict(), [scene.to_dict() for scene in scenes]])
-    said = subprocess.run(
-        [sys.executable, "-c", code], input=question, capture_output=True, text=True, check=True
-    )
-    assert said.stdout.split() == [
-        hashlib.sha256(draw(PERSON, scene, 64).tobytes()).hexdigest() for scene in scenes
-    ]
+    said = subprocess.run([sys.executable, "-c", code], input=question, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == [hashlib.sha256(draw(PERSON, scene, 64).tobytes()).hexdigest() for scene in scenes]
 
 
 @pytest.mark.parametrize(
@@ -117,9 +113,7 @@ def test_expressions_move_mouth_and_brows_or_eyes(expression: str, seed: int) ->
 
 
 def test_half_an_expression_lies_between() -> None:
-    calm, half, full = (
-        pixels(PERSON, Scene(expression="happy", intensity=intensity)) for intensity in (0.0, 0.5, 1.0)
-    )
+    calm, half, full = (pixels(PERSON, Scene(expression="happy", intensity=intensity)) for intensity in (0.0, 0.5, 1.0))
     assert change(calm, pixels(PERSON, PLAIN), MOUTH) < NOISE
     assert NOTICED < change(calm, half, MOUTH) < change(calm, full, MOUTH)
 

@@ -122,6 +122,4 @@ def test_distance_is_a_metric_that_knows_what_is_seen() -> None:
         assert distance(a, c) <= distance(a, b) + distance(b, c) + 1e-12
     bald = replace(people[0], hair_style="bald", hair_color="black", undertone=0.2)
     assert distance(bald, replace(bald, hair_color="white")) > distance(bald, replace(bald, undertone=0.8))
-    assert distance(bald, replace(bald, hair_color="dark brown")) < distance(
-        bald, replace(bald, hair_color="blond")
-    )
+    assert distance(bald, replace(bald, hair_color="dark brown")) < distance(bald, replace(bald, hair_color="blond"))

@@ -13,7 +13,6 @@ from conftest import picture_bytes
 from crossinit_batch.base_model import BaseModel, Counters
 from end_to_end.small_run import PEOPLE, SmallRun, small_values
 
-
 _models: dict[tuple[str, ...], BaseModel] = {}
 
 

@@ -94,7 +94,7 @@ BAD: list[tuple[tuple[str, ...], int, str]] = [
     (("export", "empty"), 2, "is not an output folder"),
     (("export", "empty", "--format", "onnx"), 2, "Choose one of: webui, diffusers"),
     ((*RENDER, "paper"), 2, "there is no such folder, or it is empty"),
-    ((*RENDER, "missing.txt"), 2, "missing.txt"),
+    ((*RENDER, "missing.txt"), 2, "there is no prompts file"),
     ((*RENDER, "prompts.txt"), 2, "no {} in"),
     ((*RENDER, "paper", "--scheduler", "magic"), 2, "--scheduler"),
     ((*RENDER, "paper", "--size", "63"), 2, "--size"),
@@ -119,7 +119,7 @@ def test_a_run_through_the_commands(ask: Ask, small: SmallRun, monkeypatch: pyte
     manifest = str(small.save())
     monkeypatch.chdir(small.folder)
     code, output, _ = ask("plan", manifest)
-    assert code == 0 and "left to do: 8 embeddings (64 samples forward and backward), 16 pictures" in output
+    assert code == 0 and "left to do: 8 embeddings (32 samples forward and backward), 16 pictures" in output
     assert not Path(small.output).exists()
 
     code, output, error = ask("run", manifest, "--device", "cpu")
@@ -202,12 +202,12 @@ def test_no_secret_of_the_environment_is_written(ask: Ask, small: SmallRun, monk
     assert not any(secret in text for text in texts for secret in (b"s3cr3t", b"k3yk3y"))
 
 
-@pytest.mark.parametrize("arguments", [("schema",), ("--help",), ("status",), ("plan",), ("verify",), ("export",)])
+@pytest.mark.parametrize("arguments", [("schema",), ("status",), ("plan",), ("verify",)])
 @pytest.mark.parametrize("how", ["closed", "pipe"])
 def test_a_closed_stdout_keeps_the_exit_code(finished: SmallRun, arguments: tuple[str, ...], how: str) -> None:
     finished.save()
     place = {"plan": str(finished.manifest)}.get(arguments[0], finished.output)
-    more = () if arguments[0] in ("schema", "--help") else (place,)
+    more = () if arguments[0] == "schema" else (place,)
     command = [sys.executable, "-m", "crossinit_batch", *arguments, *more]
     if how == "closed":
         done = subprocess.run(

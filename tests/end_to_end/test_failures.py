@@ -191,7 +191,7 @@ def test_a_disk_that_fills_up_fails_jobs_and_resume_completes(small: SmallRun, m
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "write", full)
-        result, record = small.run()
+        result, _ = small.run()
     assert result.exit_code == 1
     assert {row["identity"] for row in failures_file(small)} == {"cy", "dee"}
     assert all("No space left on device" in row["reason"] for row in failures_file(small))
@@ -304,3 +304,27 @@ def test_failures_are_json_that_other_programs_read(small: SmallRun) -> None:
     small.run()
     rows = json.loads(small.store.read(layout.FAILURES) or b"")["failures"]
     assert [list(row) for row in rows] == [["method", "identity", "stage", "reason", "hint"]]
+
+
+def test_pictures_that_are_not_numbers_are_not_stored(small: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a float16 U-Net overflows: the job says so instead of storing black pictures."""
+    from crossinit_batch import pictures
+
+    denoise = pictures.denoise
+
+    def overflowing(*arguments: Any) -> torch.Tensor | None:
+        latents = denoise(*arguments)
+        if latents is not None:
+            latents[0] = float("nan")  # the first picture of every chunk; the first chunk begins with ada's
+        return latents
+
+    monkeypatch.setattr(pictures, "denoise", overflowing)
+    result, record = small.run()
+    assert result.exit_code == 1
+    assert ("quick", "ada", "render") in failed(record)
+    assert "finite" in failures_file(small)[0]["reason"]
+    state = result.inventory.states["quick", "ada"]
+    assert state.has_embedding and len(state.pictures) < result.inventory.plan.pictures_a_job
+    monkeypatch.undo()
+    result, _ = small.resume()
+    assert_mended(small, result)

@@ -255,11 +255,13 @@ def test_a_person_who_was_removed_is_kept_and_reported(finished: SmallRun) -> No
         pytest.param(lambda values: values["methods"].reverse(), id="methods-reordered"),
         pytest.param(lambda values: values.update(name="renamed"), id="renamed"),
         pytest.param(
-            lambda values: values.update(compute={"identities_per_batch": 1, "images_per_batch": 1, "checkpoint_every": 1}),
+            lambda values: values.update(
+                compute={"identities_per_batch": 1, "images_per_batch": 1, "checkpoint_every": 1}
+            ),
             id="compute",
         ),
     ],
-)  # fmt: skip
+)
 def test_edits_that_leave_nothing_to_do(finished: SmallRun, counters: Counters, edit: Edit) -> None:
     _, record = edited(finished, edit)
     assert work_done(record) == (0, 0)

@@ -1,0 +1,86 @@
+"""Commands that look and copy, and change no result: plan, status, verify, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossinit_batch.commands.options import Json, Offline, OutputArgument, go_offline
+from crossinit_batch.errors import OutputError
+from crossinit_batch.terminal import out, tell
+
+
+def plan(
+    manifest: Annotated[Path, typer.Argument(help="A manifest.")],
+    offline: Offline = False,
+    json: Json = False,
+) -> None:
+    """Show what `run` would do; write nothing.
+
+    Jobs, counts, the work, and what is done, new or stale and why.
+    """
+    go_offline(offline)
+    from crossinit_batch.manifest import load_manifest
+    from crossinit_batch.overview import overview_of, print_overview
+
+    overview = overview_of(load_manifest(manifest))
+    print_overview(overview, out(), as_json=json)
+
+
+def status(output: OutputArgument, json: Json = False) -> None:
+    """Show how far a run is.
+
+    Reads its receipts alone, so it works while the run goes on, and from another machine.
+    """
+    from crossinit_batch.overview import print_status, status_of
+    from crossinit_batch.store import Store
+
+    print_status(status_of(Store(output)), out(), as_json=json)
+
+
+def verify(
+    output: OutputArgument,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set aside what is damaged, so that `resume` makes it again.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Re-hash every file against its receipt.
+
+    Exits with 1 where one does not match.
+    """
+    from crossinit_batch.overview import print_verification
+    from crossinit_batch.plan import read_plan
+    from crossinit_batch.store import Store
+    from crossinit_batch.verify import repair as set_aside
+    from crossinit_batch.verify import verify as verify_store
+
+    store = Store(output)
+    found = verify_store(store)
+    if not found.files and not found.findings and read_plan(store) is None:
+        raise OutputError(
+            f"{store} has no receipt, so it is not an output folder of crossinit",
+            "Name the folder that a manifest's `output:` names.",
+        )
+    if repair:
+        set_aside(store, found.findings)
+    print_verification(store, found, out(), repaired=repair, as_json=json)
+    if found.findings or not found.files:
+        raise typer.Exit(1)
+
+
+def export(
+    output: OutputArgument,
+    format: Annotated[
+        str, typer.Option("--format", help="webui (A1111, Forge, ComfyUI, InvokeAI, kohya) or diffusers.")
+    ] = "webui",
+    to: Annotated[str | None, typer.Option(help="Target folder; left out, export-<format> in it.")] = None,
+) -> None:
+    """Write embeddings for other tools."""
+    from crossinit_batch.export import export_embeddings
+    from crossinit_batch.store import Store
+
+    for path in export_embeddings(Store(output), format, to):
+        tell(path)

@@ -1,0 +1,175 @@
+"""Commands that do work: run, resume, render."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crossinit_batch.commands.options import AllowPickle, Device, Json, Offline, Quiet, go_offline
+from crossinit_batch.errors import OutputError, RequestError
+from crossinit_batch.terminal import out, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crossinit_batch.events import Reporter
+    from crossinit_batch.run import RunResult
+    from crossinit_batch.stopping import StopRequest
+
+
+def run(
+    manifest: Annotated[Path, typer.Argument(help="A manifest; `crossinit init` writes one to start from.")],
+    device: Device = None,
+    offline: Offline = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do what a manifest asks: learn, draw, report.
+
+    What is done already is kept. Stopped by Ctrl-C or SIGTERM, it saves everything and exits with 75; `resume` goes on.
+    """
+    go_offline(offline)
+    from crossinit_batch.manifest import load_manifest
+
+    loaded = load_manifest(manifest)
+    from crossinit_batch.run import RunOptions, run_manifest
+
+    options = RunOptions(device)
+    _carry_out(lambda report, stop: run_manifest(loaded, report, stop, options), json, quiet)
+
+
+def resume(
+    output: Annotated[
+        str | None, typer.Argument(help="An output folder; left out, the latest unfinished one under ./out.")
+    ] = None,
+    allow_pickle: AllowPickle = False,
+    device: Device = None,
+    offline: Offline = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Go on where a run was cut.
+
+    Jobs that failed are tried again.
+    """
+    go_offline(offline)
+    from crossinit_batch.store import Store
+
+    store = Store(output or _latest_unfinished(Path("out")))
+    from crossinit_batch.run import RunOptions
+    from crossinit_batch.run import resume as resume_run
+
+    options = RunOptions(device, allow_pickle)
+    _carry_out(lambda report, stop: resume_run(store, report, stop, options), json, quiet)
+
+
+def render(
+    embeddings: Annotated[
+        str, typer.Option(help="An output folder of ours, or a folder of embedding files of any tool.")
+    ],
+    prompts: Annotated[str, typer.Option(help="A file of prompts (.yaml or .txt), or a built-in set: paper.")],
+    output: Annotated[str | None, typer.Option(help="Where pictures go; left out, out/render-<prompts>.")] = None,
+    model: Annotated[str | None, typer.Option(help="Base model; left out, the one of the embeddings' plan.")] = None,
+    revision: Annotated[str | None, typer.Option(help="The model's commit, tag or branch on the hub.")] = None,
+    images_per_prompt: Annotated[int, typer.Option(min=1, max=1000)] = 4,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 50,
+    guidance: Annotated[float, typer.Option(min=0, max=100, help="Classifier-free guidance scale.")] = 7.5,
+    scheduler: Annotated[str, typer.Option(help="dpmsolver++, ddim or euler.")] = "dpmsolver++",
+    size: Annotated[int | None, typer.Option(help="Side in pixels; left out, the model's own.")] = None,
+    negative_prompt: Annotated[str, typer.Option(help="What pictures should not show.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives every identity the same noise.")] = 0,
+    images_per_batch: Annotated[int, typer.Option(min=1, max=256)] = 8,
+    allow_pickle: AllowPickle = False,
+    device: Device = None,
+    offline: Offline = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw pictures from given embeddings.
+
+    They may be ours or other tools': a folder of .safetensors files, one embedding each.
+    """
+    go_offline(offline)
+    from crossinit_batch.given import find_embeddings, plan_given
+    from crossinit_batch.prompt_file import load_prompts
+    from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
+
+    drawn = RenderSettings.from_options(
+        images_per_prompt=images_per_prompt,
+        steps=steps,
+        guidance=guidance,
+        scheduler=scheduler,
+        size=size,
+        negative_prompt=negative_prompt,
+    )
+    texts = load_prompts(prompts, Path.cwd())
+    folder = find_embeddings(embeddings, allow_pickle=allow_pickle)
+    if model is not None:
+        settings = ModelSettings(id=model, revision=revision)
+    else:
+        settings = folder.plan.model.settings if folder.plan else ModelSettings(revision=revision)
+    name = f"render-{Path(prompts).stem}"
+    from crossinit_batch.run import RunOptions, run_plan
+    from crossinit_batch.store import Store
+
+    plan_it = partial(
+        plan_given,
+        folder,
+        name=name,
+        model=settings,
+        seed=seed,
+        prompts=texts,
+        render=drawn,
+        compute=ComputeSettings(images_per_batch=images_per_batch),
+    )
+    store = Store(output or f"out/{name}")
+    if store.url == Store(embeddings).url:
+        raise RequestError(
+            f"--output {store} is the folder of the embeddings",
+            "Name another one, so that neither is overwritten.",
+        )
+    options = RunOptions(device, allow_pickle)
+    _carry_out(lambda report, stop: run_plan(store, settings, plan_it, report, stop, options), json, quiet)
+
+
+def _latest_unfinished(folder: Path) -> str:
+    """The output folder below `folder` whose plan was written last and is not finished."""
+    from crossinit_batch import layout
+    from crossinit_batch.inventory import take_inventory
+    from crossinit_batch.plan import read_plan
+    from crossinit_batch.store import Store
+
+    plans = sorted(folder.glob(f"**/{layout.PLAN}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in plans:
+        store = Store(str(path.parent.resolve()))
+        try:
+            found = read_plan(store)
+        except OutputError:  # of another version, or damaged: only its name on the command line gets this far
+            continue
+        if found is not None and not take_inventory(store, found).finished:
+            return str(path.parent.resolve())
+    raise RequestError(f"no unfinished run under {folder.resolve()}", "Name its output folder: crossinit resume OUTPUT")
+
+
+def _carry_out(work: Callable[[Reporter, StopRequest], RunResult], json: bool, quiet: bool) -> None:
+    """Do the work while reporting it, then print the tables at the end and exit as it went."""
+    from crossinit_batch.progress import reporter_for
+    from crossinit_batch.stopping import StopRequest
+
+    with reporter_for(sys.stdout if json else sys.stderr, json=json, quiet=quiet) as report:
+        result = work(report, StopRequest())
+    if not json:
+        from crossinit_batch import layout
+        from crossinit_batch.showcase import outcomes
+        from crossinit_batch.tables import failure_table, outcome_table, print_table
+
+        print_table(outcome_table(outcomes(result.inventory, result.failures)), out())
+        if result.failures:
+            print_table(failure_table(result.failures), out())
+        tell(f"Gallery: {result.store}/{layout.GALLERY}")
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)

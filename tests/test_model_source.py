@@ -1,0 +1,285 @@
+"""Where a model's files are, and the sentence a user reads when they are not to be had."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub import constants, errors
+
+from crossinit_batch import model_files
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.errors import ModelError
+from crossinit_batch.model_source import MIRRORS, ModelSource, locate_model
+from crossinit_batch.settings import ModelSettings
+
+COMMIT, OLDER = "1" * 40, "2" * 40
+REMOVED = "stabilityai/stable-diffusion-2-1-base"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub's client, which reads its place once, when it is imported."""
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return folder
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files whose bytes are digested from here on."""
+    names: list[Path] = []
+    digest = hashlib.file_digest
+
+    def watched(file: Any, kind: str) -> Any:
+        names.append(Path(file.name))
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", watched)
+    return names
+
+
+def _put_into_hub(hub: Path, name: str, pipeline: Path, commit: str = COMMIT) -> Path:
+    """A repository in the cache as the hub's client lays it out; its snapshot's folder."""
+    repository = hub / f"models--{name.replace('/', '--')}"
+    snapshot = repository / "snapshots" / commit
+    (repository / "blobs").mkdir(parents=True, exist_ok=True)
+    for path in (path for path in pipeline.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        kind = hashlib.sha256 if path.suffix == ".safetensors" else hashlib.sha1
+        blob = repository / "blobs" / kind(data).hexdigest()
+        blob.write_bytes(data)
+        link = snapshot / path.relative_to(pipeline)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    (repository / "refs").mkdir(exist_ok=True)
+    (repository / "refs/main").write_text(commit)
+    return snapshot
+
+
+def _located(name: str | Path, **options: Any) -> ModelSource:
+    source = locate_model(ModelSettings(id=str(name), **options))
+    assert source is not None
+    return source
+
+
+def _refusal(name: str | Path, **options: Any) -> ModelError:
+    with pytest.raises(ModelError) as caught:
+        locate_model(ModelSettings(id=str(name), **options))
+    assert caught.value.hint
+    return caught.value
+
+
+# --- folders ---
+
+
+def test_a_local_folder_is_the_model(pipeline_folder: Path) -> None:
+    source = _located(pipeline_folder)
+    assert source.folder == pipeline_folder.resolve()
+    assert source.revision is None
+    assert set(source.components) == {"tokenizer", "scheduler", "text_encoder", "unet", "vae"}
+    assert source.fingerprint == _located(pipeline_folder).fingerprint
+
+
+def test_looking_at_a_model_without_fetching_writes_nothing(
+    pipeline_folder: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_files, "_REMEMBERED_FROM", 1000)
+    assert locate_model(ModelSettings(id=str(pipeline_folder)), fetch=False) == _located(pipeline_folder)
+    shutil.rmtree(own_cache)
+    locate_model(ModelSettings(id=str(pipeline_folder)), fetch=False)
+    assert not own_cache.exists()
+
+
+# --- the hub's cache ---
+
+
+def test_a_hub_id_in_the_cache_needs_no_network(hub: Path, pipeline_folder: Path) -> None:
+    snapshot = _put_into_hub(hub, "org/name", pipeline_folder)
+    source = _located("org/name")
+    assert source.folder == snapshot
+    assert source.revision == COMMIT
+    assert source.fingerprint == _located(pipeline_folder).fingerprint
+    assert BaseModel.load(source, torch.device("cpu"), "float32").width == 32
+
+
+def test_a_revision_is_a_commit_or_a_branch(hub: Path, pipeline_folder: Path, velocity_folder: Path) -> None:
+    _put_into_hub(hub, "org/name", velocity_folder, OLDER)
+    _put_into_hub(hub, "org/name", pipeline_folder, COMMIT)
+    (hub / "models--org--name/refs/old").write_text(OLDER)
+    assert _located("org/name").revision == COMMIT
+    assert _located("org/name", revision=OLDER).revision == OLDER
+    assert _located("org/name", revision="old").fingerprint == _located(velocity_folder).fingerprint
+    assert "not in the local cache" in _refusal("org/name", revision="3" * 40).message
+
+
+def test_blobs_whose_names_are_their_digests_are_not_read(hub: Path, pipeline_folder: Path, read: list[Path]) -> None:
+    _put_into_hub(hub, "org/name", pipeline_folder)
+    _located("org/name")
+    assert read
+    assert all(len(path.name) == 40 for path in read)
+
+
+def test_a_removed_id_names_those_who_keep_its_weights(hub: Path) -> None:
+    for name, mirrors in MIRRORS.items():
+        for fetch in (True, False):
+            with pytest.raises(ModelError, match="taken off the hub") as caught:
+                locate_model(ModelSettings(id=name), fetch=fetch)
+            assert all(f"model: {mirror}" in caught.value.hint for mirror in mirrors)
+            assert not set(mirrors) & set(MIRRORS)
+
+
+def test_a_removed_id_that_is_in_the_cache_is_used(hub: Path, pipeline_folder: Path) -> None:
+    _put_into_hub(hub, REMOVED, pipeline_folder)
+    assert _located(REMOVED).revision == COMMIT
+
+
+def test_offline_and_not_in_the_cache(hub: Path) -> None:
+    refusal = _refusal("org/name")
+    assert "'org/name' is not in the local cache" in refusal.message
+    assert "network" in refusal.hint
+    assert locate_model(ModelSettings(id="org/name"), fetch=False) is None
+
+
+@pytest.mark.parametrize("lost", ["unet/diffusion_pytorch_model.safetensors", "tokenizer", "model_index.json"])
+def test_a_snapshot_that_is_not_whole_is_fetched_again(
+    hub: Path, pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    snapshot = _put_into_hub(hub, "org/name", pipeline_folder)
+    assert locate_model(ModelSettings(id="org/name"), fetch=False) is not None
+    if (snapshot / lost).is_dir():
+        shutil.rmtree(snapshot / lost)
+    else:
+        (snapshot / lost).unlink()
+    assert locate_model(ModelSettings(id="org/name"), fetch=False) is None
+
+    def download(**wanted: Any) -> str:
+        if not wanted.get("local_files_only"):
+            shutil.rmtree(snapshot)
+            _put_into_hub(hub, "org/name", pipeline_folder)
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert _located("org/name").fingerprint == _located(pipeline_folder).fingerprint
+
+
+def test_what_is_asked_of_the_hub_is_what_is_needed(
+    hub: Path, pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def download(**wanted: Any) -> str:
+        asked.append(wanted)
+        if wanted.get("local_files_only"):
+            raise errors.LocalEntryNotFoundError("not there")
+        return str(pipeline_folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    _located("org/name", revision="main")
+    assert [wanted.get("local_files_only", False) for wanted in asked] == [True, False]
+    assert asked[1]["revision"] == "main"
+
+    def wanted(variant: str | None) -> Callable[[str], bool]:
+        return lambda file: any(fnmatch(file, pattern) for pattern in model_files.patterns(variant))
+
+    needed = [str(path.relative_to(pipeline_folder)) for path in pipeline_folder.rglob("*") if path.is_file()]
+    assert all(map(wanted(None), needed))
+    useless = [
+        "v2-1_512-ema-pruned.safetensors",
+        "unet/diffusion_pytorch_model.bin",
+        "unet/diffusion_pytorch_model.non_ema.safetensors",
+        "safety_checker/model.safetensors",
+        "README.md",
+    ]
+    for variant, middle in ((None, ""), ("fp16", ".fp16")):
+        assert wanted(variant)(f"unet/diffusion_pytorch_model{middle}.safetensors")
+        assert wanted(variant)(f"unet/diffusion_pytorch_model{middle}-00001-of-00002.safetensors")
+        assert wanted(variant)(f"text_encoder/model.safetensors.index{middle}.json")
+        assert not any(map(wanted(variant), useless))
+    assert not wanted(None)("unet/diffusion_pytorch_model.fp16.safetensors")
+    assert not wanted("fp16")("unet/diffusion_pytorch_model.safetensors")
+
+
+def _answer(kind: type[Exception]) -> Exception:
+    """One of the client's errors, which carry the server's response."""
+    response = SimpleNamespace(headers={}, request=None, status_code=404)
+    return kind("a long\nanswer", response=response)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (lambda: _answer(errors.GatedRepoError), "is gated"),
+        (lambda: _answer(errors.RevisionNotFoundError), "has no revision 'v9'"),
+        (lambda: _answer(errors.RepositoryNotFoundError), "is not on the hub, or is private"),
+        (lambda: ConnectionError("no route\nto host"), "cannot be downloaded: no route"),
+        (lambda: OSError(), "cannot be downloaded: OSError"),
+    ],
+    ids=["gated", "revision", "repository", "network", "wordless"],
+)
+def test_what_the_hub_answers_is_told_in_one_line(
+    hub: Path, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception], words: str
+) -> None:
+    def download(**wanted: Any) -> str:
+        raise errors.LocalEntryNotFoundError("not there") if wanted.get("local_files_only") else error()
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    refusal = _refusal("org/name", revision="v9")
+    assert words in refusal.message
+    assert "org/name" in refusal.message
+    assert "\n" not in refusal.message
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing", "./nothing", "/nothing/here", "~/nothing", "a/b/c", "org/-name", "o--rg/name", "x" * 5000]
+)
+def test_a_name_that_is_neither_folder_nor_hub_id(hub: Path, name: str) -> None:
+    refusal = _refusal(name)
+    assert "no such folder, and it is no hub id" in refusal.message
+    assert "model_index.json" in refusal.hint
+
+
+# --- demo ---
+
+
+def test_the_demo_model_is_made_once_and_kept(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert locate_model(ModelSettings(id="demo"), fetch=False) is None
+    first = _located("demo")
+    assert own_cache in first.folder.parents
+    monkeypatch.setattr("crossinit_batch.demo.pipeline.make_pipeline", lambda _: pytest.fail("made again"))
+    assert _located("demo").fingerprint == first.fingerprint
+    assert [path.name for path in first.folder.parent.iterdir()] == [first.folder.name]
+
+
+def test_a_demo_model_that_cannot_be_made_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("CROSSINIT_CACHE", str(tmp_path / "file"))
+    refusal = _refusal("demo")
+    assert "cannot be made" in refusal.message
+    assert "CROSSINIT_CACHE" in refusal.hint
+
+
+def test_another_process_that_made_the_demo_model_first_is_no_error(
+    own_cache: Path, pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(made: Path) -> Path:
+        shutil.copytree(pipeline_folder, made)
+        shutil.copytree(pipeline_folder, made.with_name(made.name.rpartition(".")[0]))
+        return made
+
+    monkeypatch.setattr("crossinit_batch.demo.pipeline.make_pipeline", slow)
+    source = _located("demo")
+    assert source.fingerprint == _located(pipeline_folder).fingerprint
+    assert [path.name for path in source.folder.parent.iterdir()] == [source.folder.name]

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from results import a_plan, store_all, store_embedding
+
+from crossinit_batch import layout
+from crossinit_batch.errors import OutputError
+from crossinit_batch.inventory import take_inventory
+from crossinit_batch.overview import (
+    Work,
+    print_overview,
+    print_status,
+    print_verification,
+    status_of,
+    work_left,
+)
+from crossinit_batch.store import Store
+from crossinit_batch.verify import repair, verify
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "out"))
+
+
+def test_work_is_counted_in_samples_of_the_unet(store: Store) -> None:
+    plan = a_plan(methods=("cross-init", "cross-init-fast"))
+    assert work_left(take_inventory(store, plan)) == Work(4, 8, 2 * (320 + 25) * 8, 8 * 50 * 2)
+    store_embedding(store, plan, plan.jobs[0])
+    assert work_left(take_inventory(store, plan)) == Work(3, 8, (320 + 2 * 25) * 8, 8 * 50 * 2)
+    store_all(store, plan)
+    assert work_left(take_inventory(store, plan)) == Work(0, 0, 0, 0)
+
+
+def test_without_guidance_a_step_is_one_sample(store: Store) -> None:
+    plan = a_plan()
+    plan = plan.model_copy(update={"render": plan.render.model_copy(update={"guidance": 1.0})})
+    assert work_left(take_inventory(store, plan)).denoising_samples == 4 * 50
+
+
+def printed(store: Store, seed: int = 0, *, as_json: bool = False, here: bool = True) -> str:
+    stream = io.StringIO()
+    print_overview((take_inventory(store, a_plan(seed=seed)), here), stream, as_json=as_json)
+    return stream.getvalue()
+
+
+def test_the_overview_says_what_is_new_stale_and_left_over(store: Store) -> None:
+    store_all(store, a_plan(methods=("cross-init", "textual-inversion")))
+    text = printed(store, seed=1, here=False)
+    assert "small: 2 identities x 1 method, 1 prompt x 2 pictures" in text
+    assert "some/model (not on this machine yet; `run` fetches it)" in text
+    assert "cross-init/ada: seed 0 → 1" in text
+    assert "not in the manifest any more, kept:\n  textual-inversion/ada\n  textual-inversion/bob" in text
+    assert "left to do: 2 embeddings (5,120 samples forward and backward), 4 pictures (400 samples forward)" in text
+    facts = json.loads(printed(store, seed=1, as_json=True))
+    assert facts["stale"] == {"cross-init/ada": "seed 0 → 1", "cross-init/bob": "seed 0 → 1"}
+    assert facts["methods"]["cross-init"] == {
+        "embeddings": 2, "done": 0, "new": 0, "stale": 2, "pictures": 4, "pictures_done": 0,
+    }  # fmt: skip
+
+
+def test_status_shows_progress_and_failures(store: Store) -> None:
+    plan = a_plan()
+    store_all(store, plan)
+    store.remove("cross-init/bob/receipt.json")
+    row = {"method": "cross-init", "identity": "bob", "stage": "photograph", "reason": "cut \x1b[31mshort", "hint": ""}
+    store.write_json(layout.FAILURES, {"failures": [row]})
+    stream = io.StringIO()
+    status = status_of(store)
+    print_status(status, stream, as_json=False)
+    text = stream.getvalue()
+    assert "small: not finished" in text and "`crossinit resume` goes on." in text
+    assert "cross-init/bob: cut \\x1b[31mshort" in text
+    stream = io.StringIO()
+    print_status(status, stream, as_json=True)
+    assert json.loads(stream.getvalue())["methods"]["cross-init"]["done"] == 1
+
+
+def test_status_of_a_finished_run(store: Store) -> None:
+    store_all(store, a_plan())
+    stream = io.StringIO()
+    print_status(status_of(store), stream, as_json=False)
+    assert stream.getvalue().startswith("small: finished\n") and "resume" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("failures", [b"{", b'{"failures": 3}', b'{"failures": ["x"]}', b"[]"])
+def test_a_damaged_list_of_failures_does_not_hide_the_rest(store: Store, failures: bytes) -> None:
+    store_all(store, a_plan())
+    store.write(layout.FAILURES, failures)
+    stream = io.StringIO()
+    print_status(status_of(store), stream, as_json=False)
+    assert stream.getvalue().startswith("small: finished\n")
+
+
+def test_status_needs_a_folder_of_ours(store: Store) -> None:
+    with pytest.raises(OutputError, match=r"has no plan\.json"):
+        status_of(store)
+
+
+def test_a_verification_is_told_with_what_to_do(store: Store) -> None:
+    store_all(store, a_plan())
+    store.write("cross-init/ada/images/00-a-person/000.png", b"other")
+    found = verify(store)
+    stream = io.StringIO()
+    print_verification(store, found, stream, repaired=False, as_json=False)
+    text = stream.getvalue()
+    assert "000.png: its content is not what its receipt says" in text
+    assert f"5 of 6 files match their receipts; digest {found.digest[:16]}" in text
+    assert "`--repair` sets them aside." in text
+    repair(store, found.findings)
+    stream = io.StringIO()
+    print_verification(store, found, stream, repaired=True, as_json=True)
+    assert json.loads(stream.getvalue())["findings"][0]["file"].endswith("000.png")

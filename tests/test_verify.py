@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from results import a_plan, store_all
+
+from crossinit_batch import layout
+from crossinit_batch.inventory import take_inventory
+from crossinit_batch.store import Store
+from crossinit_batch.verify import Finding, repair, verify
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(str(tmp_path / "out"))
+    store_all(store, a_plan())
+    return store
+
+
+def test_a_whole_folder_has_no_findings(store: Store) -> None:
+    seen: list[tuple[int, int]] = []
+    found = verify(store, lambda done, total: seen.append((done, total)))
+    assert found.files == 6 and found.findings == ()
+    assert seen == [(number, 6) for number in range(1, 7)]
+
+
+def test_the_digest_is_that_of_results_wherever_they_are(store: Store) -> None:
+    far = Store("memory://verify/elsewhere")
+    store_all(far, a_plan())
+    assert verify(far).digest == verify(store).digest
+    other = Store("memory://verify/other")
+    store_all(other, a_plan(seed=1))
+    assert verify(other).digest != verify(store).digest
+
+
+def test_every_kind_of_damage_is_found(store: Store) -> None:
+    embedding = f"cross-init/ada/{layout.EMBEDDING_FILE}"
+    data = bytearray(store.read(embedding) or b"")
+    data[-1] ^= 1  # the same size: only the content tells
+    store.write(embedding, bytes(data))
+    store.remove("cross-init/ada/images/00-a-person/000.png")
+    store.write("cross-init/bob/images/receipt.json", b'{"receipt": 1')
+    assert set(verify(store).findings) == {
+        Finding(embedding, "its content is not what its receipt says"),
+        Finding("cross-init/ada/images/00-a-person/000.png", "missing"),
+        Finding("cross-init/bob/images/receipt.json", "the receipt is damaged"),
+    }
+
+
+def test_repair_sets_damage_aside_so_that_it_is_pending(store: Store) -> None:
+    plan = a_plan()
+    name = f"cross-init/ada/{layout.EMBEDDING_FILE}"
+    good = store.read(name) or b""
+    store.write(name, bytes(len(good)))
+    assert take_inventory(store, plan).finished  # sizes alone do not tell
+    repair(store, verify(store).findings)
+    assert store.read(name) is None
+    assert [job.identity for job, needed in take_inventory(store, plan).pending if needed] == ["ada"]
+    (aside,) = (name for name in store.listing() if name.startswith(layout.ASIDE))
+    assert store.read(aside) == bytes(len(good))
+    assert verify(store).findings == (Finding(name, "missing"),)
+
+
+def test_a_receipt_cannot_make_verify_read_elsewhere(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"x")
+    value = store.read_json("cross-init/ada/receipt.json") or {}
+    value["files"]["../../../secret"] = {"size": 1, "sha256": "0" * 64}
+    store.write_json("cross-init/ada/receipt.json", value)
+    assert verify(store).findings == (Finding("cross-init/ada/receipt.json", "the receipt is damaged"),)
+
+
+def test_an_empty_folder_has_nothing(tmp_path: Path) -> None:
+    found = verify(Store(str(tmp_path / "nothing")))
+    assert (found.files, found.findings) == (0, ())
