@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-demo_app = typer.Typer(help="Make drawn faces to try things on.", no_args_is_help=True)
+demo_app = typer.Typer(help="Make drawn faces to try things on, and a small world of them.", no_args_is_help=True)
 app.add_typer(demo_app, name="demo")
 
 
@@ -56,6 +56,8 @@ for command in (
 ):
     app.command()(command)
 demo_app.command()(demo.faces)
+demo_app.command()(demo.train)
+demo_app.command()(demo.exam)
 
 
 def main() -> None:

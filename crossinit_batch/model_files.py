@@ -55,9 +55,11 @@ def check_pipeline(name: str, folder: Path, variant: str | None) -> None:
             wanted = " or ".join(f"{part}/{file}" for file in _CONFIGURATIONS[part])
             raise ModelError(f"{what}: {folder} has no {wanted}", "Download or copy it again, whole.")
     channels = (_json(folder / "unet/config.json") or {}).get("in_channels", 4)
-    if channels != 4:
+    latents = (_json(folder / "vae/config.json") or {}).get("latent_channels", 4)
+    if channels != latents:
         raise ModelError(
-            f"{what}: its U-Net takes {channels} channels, so it is for inpainting, depth or upscaling",
+            f"{what}: its U-Net takes {channels} channels, and its latents have {latents}, "
+            "so it is for inpainting, depth or upscaling",
             "Name a text-to-image model.",
         )
     prediction = (_json(folder / "scheduler/scheduler_config.json") or {}).get("prediction_type", "epsilon")

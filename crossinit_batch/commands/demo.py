@@ -1,7 +1,8 @@
-"""Commands of the small world of drawn faces: demo faces."""
+"""Commands of the small world of drawn faces: draw them, train a model on them, examine it."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,3 +25,71 @@ def faces(
 
     paths = write_faces(count, folder, seed=seed, size=size)
     tell(f"Drew {len(paths)} faces in {folder}")
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(help="Where data, checkpoints and the finished pipeline go.")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes another world.")] = 0,
+    only: Annotated[
+        str | None,
+        typer.Option(help="One stage: data, text-encoder, autoencoder, decoder, unet, pipeline or judges."),
+    ] = None,
+    share: Annotated[float, typer.Option(min=0.001, max=10, help="This share of the pictures and steps.")] = 1.0,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads of a process.")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that share the U-Net's batches, on a CPU.")
+    ] = 1,
+    device: Annotated[str, typer.Option(help="Device to train on, such as cpu or cuda.")] = "cpu",
+) -> None:
+    """Train a small world of drawn persons.
+
+    From nothing, in stages; the same command goes on where it was cut.
+    """
+    import torch
+
+    from crossinit_batch.demo.recipe import Recipe
+    from crossinit_batch.demo.train import STAGES, Training
+    from crossinit_batch.device import choose_device
+
+    torch.set_num_threads(threads)
+    recipe = Recipe() if share == 1.0 else Recipe().scaled(share)
+    training = Training(
+        folder, seed=seed, report=_report, recipe=recipe, device=choose_device(device), processes=processes
+    )
+    for stage in (only,) if only else STAGES:
+        training.do(stage)
+
+
+def exam(
+    folder: Annotated[Path, typer.Argument(help="A folder that `crossinit demo train` has finished.")],
+    famous: Annotated[int, typer.Option(min=0, max=691, help="Famous persons to draw.")] = 100,
+    strangers: Annotated[int, typer.Option(min=0, max=1000, help="Strangers to learn by each method.")] = 50,
+    among: Annotated[int, typer.Option(min=2, max=5000, help="Persons that the judge chooses from.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Other names, strangers and noise.")] = 0,
+) -> None:
+    """Examine a trained small world.
+
+    Its judges say how good it is, and how well each method works on it; writes exam.json.
+    """
+    import json
+
+    from crossinit_batch.demo.exam import examine
+    from crossinit_batch.demo.train import Training
+
+    training = Training.open(folder, _report)
+    found = examine(
+        training.model(),
+        training.judge(),
+        famous=famous,
+        learned=strangers,
+        among=among,
+        seed=seed,
+        report=_report,
+    )
+    (folder / "exam.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def _report(line: str) -> None:
+    """Print a line at once, since the next may be minutes away."""
+    tell(line)
+    sys.stdout.flush()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from crossinit_batch.demo.captions import caption_words
 from crossinit_batch.names import bundled_names
 from crossinit_batch.prompts import PROMPT_SETS, TRAINING_TEMPLATES
 
@@ -23,7 +24,7 @@ _END_OF_WORD = "</w>"
 
 def demo_words() -> list[str]:
     """Every word of the bundled names, prompts and captions, lower-cased, sorted, without repeats."""
-    texts = [*bundled_names(), "face person"]
+    texts = [*bundled_names(), "face person", *caption_words()]
     texts += [prompt.text for prompts in PROMPT_SETS.values() for prompt in prompts]
     texts += [template for templates in TRAINING_TEMPLATES.values() for template in templates]
     return sorted({word for text in texts for word in re.findall(r"[^\W\d_]+", text.lower())})

@@ -1,0 +1,283 @@
+"""Train the small world from nothing: data, text encoder, autoencoder, U-Net, in stages that can be cut and resumed."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import platform
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, multiprocessing
+
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.demo import judges, train_autoencoder, train_text_encoder, train_unet
+from crossinit_batch.demo.dataset import Dataset, make_dataset
+from crossinit_batch.demo.pipeline import save_pipeline
+from crossinit_batch.demo.recipe import EXTENDABLE, Recipe
+from crossinit_batch.demo.team import ALONE, Team
+from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained
+from crossinit_batch.demo.vocabulary import demo_tokenizer
+from crossinit_batch.errors import RequestError
+from crossinit_batch.model_source import locate_model
+from crossinit_batch.settings import ModelSettings
+
+STAGES = ("data", "text-encoder", "autoencoder", "decoder", "unet", "pipeline", "judges")
+
+
+class Training:
+    """A folder in which a small world grows; each stage is done once, and goes on where it was cut."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        report: Report,
+        recipe: Recipe | None = None,
+        device: torch.device = CPU,
+        processes: int = 1,
+    ) -> None:
+        self.folder, self.seed, self.report, self.recipe = folder, seed, report, recipe or Recipe()
+        self.device, self.processes = device, processes
+        self.tokenizer = demo_tokenizer()
+        self._data: Dataset | None = None
+        self._claim()
+
+    @classmethod
+    def open(cls, folder: Path, report: Report) -> Training:
+        """The training that a folder holds; RequestError where there is none."""
+        file = folder / "training.json"
+        if not file.is_file():
+            raise RequestError(f"{folder} holds no training", "Train one there: crossinit demo train FOLDER")
+        stored = json.loads(file.read_text())
+        return cls(folder, seed=stored["seed"], report=report, recipe=Recipe.from_dict(stored["recipe"]))
+
+    def do(self, stage: str) -> None:
+        """One stage, after the stages it needs; nothing where it is done."""
+        if stage not in STAGES:
+            raise RequestError(f"no stage {stage!r}", f"The stages are {', '.join(STAGES)}.")
+        stages = {
+            "data": self.data,
+            "text-encoder": self._text_encoder,
+            "autoencoder": self._autoencoder,
+            "decoder": self._decoder,
+            "unet": self._unet,
+            "pipeline": self._pipeline,
+            "judges": self._judges,
+        }
+        stages[stage]()
+
+    @property
+    def pipeline_folder(self) -> Path:
+        """Where the finished pipeline is."""
+        return self.folder / "pipeline"
+
+    def facts(self) -> dict[str, Any]:
+        """What is known of the stages that are done: seconds, steps, losses, figures."""
+        files = sorted(self.folder.glob("done-*.json"))
+        return {file.stem.removeprefix("done-"): json.loads(file.read_text()) for file in files}
+
+    def data(self) -> tuple[Dataset, Dataset]:
+        """The examples to train on, and the held-out ones."""
+        if self._data is None:
+            self._data = make_dataset(
+                self.folder / "data",
+                self.recipe.pictures,
+                seed=self.seed,
+                on_shard=lambda done, count: self.report(f"data: {done} of {count} pictures"),
+            )
+        whole, cut = self._data, len(self._data.examples) - self.recipe.held_out
+        return (
+            Dataset(whole.pictures[:cut], whole.examples[:cut]),
+            Dataset(whole.pictures[cut:], whole.examples[cut:]),
+        )
+
+    def _text_encoder(self) -> None:
+        if self._done("text-encoder", self.recipe.text_encoder):
+            return
+        known, unseen = self.data()
+        pair, trained = train_text_encoder.train_text_encoder(
+            known,
+            self.tokenizer,
+            self.folder / "text-encoder.pt",
+            schedule=self.recipe.text_encoder,
+            seed=self.seed,
+            report=self.report,
+            device=self.device,
+        )
+        save_file(pair.state_dict(), self.folder / "clip-pair.safetensors")
+        self._note("text-encoder", trained, matched=train_text_encoder.matched(pair, unseen, self.tokenizer))
+
+    def _autoencoder(self) -> None:
+        if self._done("autoencoder", self.recipe.autoencoder):
+            return
+        known, _ = self.data()
+        autoencoder, trained = train_autoencoder.train_autoencoder(
+            known,
+            self.folder / "autoencoder.pt",
+            schedule=self.recipe.autoencoder,
+            seed=self.seed,
+            report=self.report,
+            device=self.device,
+        )
+        autoencoder.save_pretrained(self.folder / "vae")
+        mean, std = train_autoencoder.moments(autoencoder, known)
+        save_file({"mean": mean, "std": std}, self.folder / "moments.safetensors")
+        self._note("autoencoder", trained)
+
+    def _decoder(self) -> None:
+        if self._done("decoder", self.recipe.decoder):
+            return
+        self._autoencoder()
+        known, unseen = self.data()
+        autoencoder = AutoencoderKL.from_pretrained(self.folder / "vae")
+        trained = train_autoencoder.train_decoder(
+            autoencoder,
+            known,
+            self.moments(),
+            self.folder / "decoder.pt",
+            schedule=self.recipe.decoder,
+            seed=self.seed,
+            report=self.report,
+            device=self.device,
+        )
+        autoencoder.save_pretrained(self.folder / "vae-finished")
+        error = train_autoencoder.reconstruction_error(autoencoder, unseen)
+        self._note("decoder", trained, reconstruction_error=error)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation (N, channels, 16, 16) of every training picture's latents."""
+        stored = load_file(self.folder / "moments.safetensors")
+        return stored["mean"], stored["std"]
+
+    def _unet(self) -> None:
+        if self._done("unet", self.recipe.unet):
+            return
+        self._text_encoder()
+        self._autoencoder()
+        self.captions()
+        if self.processes == 1:
+            self.train_unet(ALONE)
+            return
+        with tempfile.TemporaryDirectory(dir=self.folder) as meeting:
+            given = (self.processes, Path(meeting) / "meeting", self.folder, self.seed, self.recipe)
+            multiprocessing.spawn(_unet_rank, given, nprocs=self.processes)  # type: ignore[attr-defined, no-untyped-call]
+
+    def captions(self) -> tuple[NDArray[np.float16], Tensor]:
+        """Hidden states of every caption and of the empty one."""
+        text_encoder = self.clip_pair().text_encoder.eval().requires_grad_(False)
+        file = self.folder / "captions.npy"
+        texts = [] if file.is_file() else [entry.captions[0] for entry in self.data()[0].examples]
+        states = train_unet.encode_captions(text_encoder, self.tokenizer, texts, file)
+        with torch.no_grad():
+            ids = train_text_encoder.tokenize(self.tokenizer, [""])
+            return states, text_encoder(input_ids=ids).last_hidden_state[0]
+
+    def train_unet(self, team: Team) -> None:
+        """Train the U-Net, alone or as one of several processes."""
+        scale = json.loads((self.folder / "vae/config.json").read_text())["scaling_factor"]
+        unet, trained = train_unet.train_unet(
+            self.moments(),
+            scale,
+            *self.captions(),
+            self.folder / "unet.pt",
+            schedule=self.recipe.unet,
+            seed=self.seed,
+            report=self.report,
+            team=team,
+            device=self.device,
+        )
+        if team.rank == 0:
+            unet.save_pretrained(self.folder / "unet")
+            self._note("unet", trained)
+
+    def _pipeline(self) -> None:
+        self._decoder()
+        self._unet()
+        unet = UNet2DConditionModel.from_pretrained(self.folder / "unet")
+        vae = AutoencoderKL.from_pretrained(self.folder / "vae-finished")
+        text_encoder = self.clip_pair().text_encoder
+        scheduler = PNDMScheduler(**train_unet.NOISE, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
+        save_pipeline(self.pipeline_folder, self.tokenizer, text_encoder.half(), vae.half(), unet.half(), scheduler)
+
+    def _judges(self) -> None:
+        if self._done("judges", self.recipe.judges):
+            return
+        seed, folder = self.seed + judges.SEED, self.folder / "judges"
+        album = judges.make_album(folder, self.recipe.persons, seed=seed + 1)
+        judge, trained = judges.train_judge(
+            album,
+            folder / "judge.pt",
+            schedule=self.recipe.judges,
+            seed=seed,
+            report=self.report,
+            device=self.device,
+        )
+        save_file(judge.state_dict(), folder / "judge.safetensors")
+        unseen = judges.make_album(folder, max(2, self.recipe.persons // 10), seed=seed + 2)
+        self._note("judges", trained, **judges.accuracy(judge, unseen))
+        if importlib.util.find_spec("onnx") is None:
+            self.report("judges: not written as ONNX, which needs the package onnx (pip install onnx)")
+        else:
+            judges.export_judges(judge, folder)
+
+    def model(self) -> BaseModel:
+        """The finished pipeline as any base model, on the CPU."""
+        self._pipeline()
+        source = locate_model(ModelSettings(id=str(self.pipeline_folder)))
+        assert source is not None
+        return BaseModel.load(source, CPU, "float32")
+
+    def judge(self) -> judges.Judge:
+        """The trained judge."""
+        judge = judges.Judge()
+        judge.load_state_dict(load_file(self.folder / "judges/judge.safetensors"))
+        return judge.eval()
+
+    def clip_pair(self) -> train_text_encoder.ClipPair:
+        """The trained text encoder and picture tower."""
+        pair = train_text_encoder.ClipPair(train_text_encoder.build_text_encoder(self.tokenizer))
+        pair.load_state_dict(load_file(self.folder / "clip-pair.safetensors"))
+        return pair
+
+    def _claim(self) -> None:
+        """RequestError where the folder holds a training of another seed or recipe; what others build on is fixed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        wanted: dict[str, Any] = {"seed": self.seed, "recipe": asdict(self.recipe)}
+        file = self.folder / "training.json"
+        found = json.loads(file.read_text()) if file.is_file() else wanted
+        extended = {**found, "recipe": {**found["recipe"], **{name: wanted["recipe"][name] for name in EXTENDABLE}}}
+        if extended != wanted:
+            raise RequestError(
+                f"{self.folder} holds a training of another seed or size",
+                f"Name another folder; only the steps of {', '.join(EXTENDABLE)} can be changed in one.",
+            )
+        file.write_text(json.dumps(wanted, indent=2) + "\n")
+
+    def _done(self, stage: str, schedule: Schedule) -> bool:
+        """Whether a stage has had all its steps."""
+        return int(self.facts().get(stage, {"steps": -1})["steps"]) >= schedule.steps
+
+    def _note(self, stage: str, trained: Trained, **figures: float) -> None:
+        """Write down what a finished stage cost and reached."""
+        machine = f"{platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+        text = json.dumps({**asdict(trained), **figures, "machine": machine}, indent=2)
+        (self.folder / f"done-{stage}.json").write_text(text + "\n")
+
+
+def _unet_rank(rank: int, size: int, meeting: Path, folder: Path, seed: int, recipe: Recipe) -> None:
+    """One of several processes that train the U-Net."""
+    torch.set_num_threads(1)
+    team = Team.join(rank, size, meeting)
+    report: Report = functools.partial(print, flush=True) if rank == 0 else lambda line: None
+    Training(folder, seed=seed, report=report, recipe=recipe).train_unet(team)
+    team.leave()

@@ -1,0 +1,148 @@
+"""The trainers of the small world: what they build, and a whole tiny training from nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.demo import train_text_encoder, train_unet
+from crossinit_batch.demo.dataset import make_dataset
+from crossinit_batch.demo.judges import (
+    ATTRIBUTES,
+    Judge,
+    Recogniser,
+    accuracy,
+    export_judges,
+    labels_of,
+    look,
+    make_album,
+)
+from crossinit_batch.demo.recipe import Recipe
+from crossinit_batch.demo.scene import Scene
+from crossinit_batch.demo.train import STAGES, Training
+from crossinit_batch.demo.train_autoencoder import build_autoencoder
+from crossinit_batch.demo.train_text_encoder import build_text_encoder, to_samples, tokenize
+from crossinit_batch.demo.vocabulary import demo_tokenizer
+from crossinit_batch.errors import RequestError
+from crossinit_batch.model_source import locate_model
+from crossinit_batch.settings import ModelSettings
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    return make_dataset(tmp_path_factory.mktemp("data"), 24, seed=9).pictures
+
+
+def test_an_untrained_autoencoder_shows_colours_already(pictures: np.ndarray) -> None:
+    torch.manual_seed(0)
+    samples = to_samples(pictures)
+    autoencoder = build_autoencoder(samples[:12])
+    with torch.no_grad():
+        latents = autoencoder.encode(samples[12:]).latent_dist
+        drawn = autoencoder.decode(latents.mean).sample
+    flat = samples[12:].mean(dim=(2, 3), keepdim=True)
+    assert (drawn - samples[12:]).abs().mean() < 0.6 * (flat - samples[12:]).abs().mean()
+    assert latents.std.mean() < 0.1
+
+
+def test_samples_are_pictures_from_minus_one_to_one() -> None:
+    picture = np.zeros((1, 2, 2, 3), np.uint8)
+    picture[0, 0, 1] = (255, 0, 127)
+    samples = to_samples(picture)
+    assert samples.shape == (1, 3, 2, 2)
+    assert samples[0, :, 0, 1].tolist() == pytest.approx([1, -1, -0.004], abs=1e-2)
+
+
+def test_captions_are_encoded_once_as_the_pipeline_encodes_them(tmp_path: Path) -> None:
+    tokenizer = demo_tokenizer()
+    text_encoder = build_text_encoder(tokenizer).eval().requires_grad_(False)
+    captions = ["a photo of a person", "a photo of a Emma Stone person on the beach"]
+    states = train_unet.encode_captions(text_encoder, tokenizer, captions, tmp_path / "captions.npy")
+    again = train_unet.encode_captions(text_encoder, tokenizer, [], tmp_path / "captions.npy")
+    expected = text_encoder(input_ids=tokenize(tokenizer, captions)).last_hidden_state
+    assert states.shape == (2, 77, train_text_encoder.WIDTH)
+    assert np.array_equal(states, again)
+    assert np.allclose(states, expected.numpy(), atol=1e-2)
+
+
+def test_a_judge_looks_at_who_and_what(tmp_path: Path) -> None:
+    album = make_album(tmp_path, 3, seed=4)
+    assert album.pictures.shape == (3, 2, 64, 64, 3)
+    assert np.array_equal(make_album(tmp_path, 3, seed=4).labels, album.labels)
+    who, what = look(Judge(), album.pictures.reshape(-1, 64, 64, 3))
+    assert torch.allclose(who.norm(dim=1), torch.ones(6), atol=1e-5)
+    assert what.shape == (6, len(ATTRIBUTES))
+    assert set(accuracy(Judge(), album)) == {"identity", *ATTRIBUTES}
+
+
+def test_judges_are_written_in_arcface_layout(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    judge = Judge().eval()
+    recogniser, attributes = export_judges(judge, tmp_path)
+    pictures = np.random.default_rng(0).uniform(-1, 1, (3, 3, 112, 112)).astype(np.float32)
+    (who,) = runtime.InferenceSession(str(recogniser)).run(None, {"input": pictures})
+    with torch.no_grad():
+        expected = Recogniser(judge)(torch.from_numpy(pictures))
+    assert np.allclose(who, expected.numpy(), atol=1e-4)
+    scores = runtime.InferenceSession(str(attributes)).run(None, {"input": pictures})
+    assert [score.shape for score in scores] == [(3, len(words)) for words in ATTRIBUTES.values()]
+
+
+def test_judges_without_onnx_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(RequestError, match="cannot be exported"):
+        export_judges(Judge(), tmp_path)
+
+
+def test_labels_are_the_words_of_a_scene() -> None:
+    scene = Scene(expression="angry", background="space", accessory="crown", style="pop art")
+    words = [names[number] for names, number in zip(ATTRIBUTES.values(), labels_of(scene), strict=True)]
+    assert words == ["angry", "space", "crown", "pop art", "alone"]
+
+
+def test_a_tiny_world_is_trained_from_nothing_and_loads_as_any_model(tmp_path: Path) -> None:
+    lines: list[str] = []
+    recipe = Recipe().scaled(0.001)
+    training = Training(tmp_path / "world", seed=5, report=lines.append, recipe=recipe)
+    for stage in STAGES:
+        training.do(stage)
+    assert set(training.facts()) == {"text-encoder", "autoencoder", "decoder", "unet", "judges"}
+    source = locate_model(ModelSettings(id=str(training.pipeline_folder)))
+    assert source is not None
+    model = BaseModel.load(source, torch.device("cpu"), "float32")
+    assert model.native_size == 64 and model.width == train_text_encoder.WIDTH
+    assert model.prediction_type == "v_prediction"
+    ids = model.caption("a photo of a person", tokens=0).ids
+    noise = model.predict_noise(
+        torch.zeros(1, *model.encode_image(torch.zeros(1, 3, 64, 64))[0].shape[1:]),
+        torch.tensor([500]),
+        model.encode_text(ids),
+    )
+    assert torch.isfinite(noise).all()
+    longer = replace(recipe, unet=replace(recipe.unet, steps=recipe.unet.steps + 2))
+    extended = Training(tmp_path / "world", seed=5, report=lines.append, recipe=longer)
+    for stage in STAGES:
+        extended.do(stage)
+    assert training.facts()["unet"]["steps"] == longer.unet.steps
+    assert training.facts()["autoencoder"]["steps"] == recipe.autoencoder.steps
+    assert Training.open(tmp_path / "world", print).recipe == longer
+
+
+def test_a_folder_belongs_to_one_training(tmp_path: Path) -> None:
+    Training(tmp_path, seed=1, report=print)
+    with pytest.raises(RequestError, match="another seed"):
+        Training(tmp_path, seed=2, report=print)
+    assert json.loads((tmp_path / "training.json").read_text())["seed"] == 1
+
+
+def test_an_unknown_stage_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="no stage 'vae'"):
+        Training(tmp_path, seed=1, report=print).do("vae")
