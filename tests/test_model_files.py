@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from models import located, refused
 from safetensors.torch import load_file, save_file
 
 from crossinit_batch import model_files
 from crossinit_batch.base_model import BaseModel
-from crossinit_batch.errors import ModelError
-from crossinit_batch.model_source import ModelSource, locate_model
-from crossinit_batch.settings import ModelSettings
 
 WEIGHTS = {
     "text_encoder": "text_encoder/model.safetensors",
@@ -46,34 +44,21 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return names
 
 
-def _located(name: str | Path, **options: Any) -> ModelSource:
-    source = locate_model(ModelSettings(id=str(name), **options))
-    assert source is not None
-    return source
-
-
-def _refusal(name: str | Path, **options: Any) -> ModelError:
-    with pytest.raises(ModelError) as caught:
-        locate_model(ModelSettings(id=str(name), **options))
-    assert caught.value.hint
-    return caught.value
-
-
 # --- fingerprints ---
 
 
 def test_a_copy_elsewhere_has_the_same_fingerprint(pipeline_folder: Path, copy: Path) -> None:
-    assert _located(copy).fingerprint == _located(pipeline_folder).fingerprint
+    assert located(copy).fingerprint == located(pipeline_folder).fingerprint
 
 
 @pytest.mark.parametrize("part", sorted(WEIGHTS))
 def test_the_fingerprint_follows_the_weights_of_each_component(copy: Path, part: str) -> None:
-    before = _located(copy)
+    before = located(copy)
     path = copy / WEIGHTS[part]
     weights = load_file(path)
     name = sorted(weights)[0]
     save_file({**weights, name: weights[name] * 1.001}, path)
-    after = _located(copy)
+    after = located(copy)
     assert after.fingerprint != before.fingerprint
     changed = [one for one in before.components if before.components[one] != after.components[one]]
     assert changed == [part]
@@ -88,21 +73,21 @@ def test_the_fingerprint_follows_the_weights_of_each_component(copy: Path, part:
     ],
 )
 def test_the_fingerprint_follows_configurations(copy: Path, file: str, part: str) -> None:
-    before = _located(copy)
+    before = located(copy)
     content = json.loads((copy / file).read_bytes())
     (copy / file).write_text(json.dumps({**content, "new": 1}))
-    assert _located(copy).components[part] != before.components[part]
+    assert located(copy).components[part] != before.components[part]
 
 
 def test_the_fingerprint_does_not_follow_what_is_not_used(copy: Path) -> None:
-    before = _located(copy).fingerprint
+    before = located(copy).fingerprint
     (copy / "README.md").write_text("read me")
     (copy / "v2-1.ckpt").write_bytes(b"weights")
     (copy / "unet/diffusion_pytorch_model.bin").write_bytes(b"weights")
     (copy / "unet/diffusion_pytorch_model.fp16.safetensors").write_bytes(b"weights")
     (copy / "safety_checker").mkdir()
     (copy / "safety_checker/config.json").write_text("{}")
-    assert _located(copy).fingerprint == before
+    assert located(copy).fingerprint == before
 
 
 def test_large_files_are_read_once(
@@ -110,23 +95,23 @@ def test_large_files_are_read_once(
 ) -> None:
     monkeypatch.setattr(model_files, "_REMEMBERED_FROM", 20_000)
     weights = {(copy / file).resolve() for file in WEIGHTS.values()}
-    first = _located(copy).fingerprint
+    first = located(copy).fingerprint
     assert weights < set(read)
     read.clear()
-    assert _located(copy).fingerprint == first
+    assert located(copy).fingerprint == first
     assert read
     assert all(path.stat().st_size < 20_000 for path in read)
 
     changed = (copy / WEIGHTS["vae"]).resolve()
     save_file({name: tensor + 1 for name, tensor in load_file(changed).items()}, changed)
     read.clear()
-    assert _located(copy).fingerprint != first
+    assert located(copy).fingerprint != first
     assert weights & set(read) == {changed}
 
     for note in (own_cache / "hashes").iterdir():
         note.write_text("half a dig")
     read.clear()
-    _located(copy)
+    located(copy)
     assert weights < set(read)
 
 
@@ -136,7 +121,7 @@ def test_a_cache_that_cannot_be_written_does_not_stop_a_local_model(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CROSSINIT_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(model_files, "_REMEMBERED_FROM", 1000)
-    assert _located(pipeline_folder).fingerprint
+    assert located(pipeline_folder).fingerprint
 
 
 # --- folders we cannot use ---
@@ -183,27 +168,27 @@ def test_a_folder_we_cannot_use_is_refused_with_the_reason(
     copy: Path, spoil: Callable[[Path], object], words: str
 ) -> None:
     spoil(copy)
-    refusal = _refusal(copy)
+    refusal = refused(copy)
     assert words in refusal.message
     assert str(copy) in refusal.message
 
 
 def test_a_variant_that_is_not_there(pipeline_folder: Path) -> None:
-    refusal = _refusal(pipeline_folder, variant="fp16")
+    refusal = refused(pipeline_folder, variant="fp16")
     assert "model.fp16.safetensors is needed" in refusal.message
     assert "variant" in refusal.hint
 
 
 def test_a_single_file_is_told_how_to_become_a_folder(tmp_path: Path) -> None:
     (tmp_path / "v2-1.safetensors").write_bytes(b"weights")
-    assert "from_single_file" in _refusal(tmp_path).hint
+    assert "from_single_file" in refused(tmp_path).hint
 
 
 # --- variants and shards ---
 
 
 def test_weights_in_shards_of_a_variant_are_one_model(copy: Path) -> None:
-    whole = _located(copy)
+    whole = located(copy)
     unet = UNet2DConditionModel.from_pretrained(copy, subfolder="unet")
     unet.save_pretrained(copy / "unet", variant="fp16", max_shard_size="100KB")
     shards = sorted((copy / "unet").glob("diffusion_pytorch_model.fp16-*-of-*.safetensors"))
@@ -212,7 +197,7 @@ def test_weights_in_shards_of_a_variant_are_one_model(copy: Path) -> None:
         path = copy / WEIGHTS[part]
         path.rename(path.with_suffix(".fp16.safetensors"))
     (copy / WEIGHTS["unet"]).unlink()
-    source = _located(copy, variant="fp16")
+    source = located(copy, variant="fp16")
     assert source.components["unet"] != whole.components["unet"]
     model = BaseModel.load(source, torch.device("cpu"), "float32")
     assert all(torch.equal(model.unet.state_dict()[name], tensor) for name, tensor in unet.state_dict().items())
@@ -220,6 +205,6 @@ def test_weights_in_shards_of_a_variant_are_one_model(copy: Path) -> None:
     weights = load_file(shards[1])
     name = sorted(weights)[0]
     save_file({**weights, name: weights[name] + 1}, shards[1], {"format": "pt"})
-    assert _located(copy, variant="fp16").fingerprint != before
+    assert located(copy, variant="fp16").fingerprint != before
     shards[1].unlink()
-    assert "not all parts" in _refusal(copy, variant="fp16").message
+    assert "not all parts" in refused(copy, variant="fp16").message

@@ -15,11 +15,12 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants, errors
+from models import located, refused
 
 from crossinit_batch import model_files
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.errors import ModelError
-from crossinit_batch.model_source import MIRRORS, ModelSource, locate_model
+from crossinit_batch.model_source import MIRRORS, locate_model
 from crossinit_batch.settings import ModelSettings
 
 COMMIT, OLDER = "1" * 40, "2" * 40
@@ -68,35 +69,22 @@ def _put_into_hub(hub: Path, name: str, pipeline: Path, commit: str = COMMIT) ->
     return snapshot
 
 
-def _located(name: str | Path, **options: Any) -> ModelSource:
-    source = locate_model(ModelSettings(id=str(name), **options))
-    assert source is not None
-    return source
-
-
-def _refusal(name: str | Path, **options: Any) -> ModelError:
-    with pytest.raises(ModelError) as caught:
-        locate_model(ModelSettings(id=str(name), **options))
-    assert caught.value.hint
-    return caught.value
-
-
 # --- folders ---
 
 
 def test_a_local_folder_is_the_model(pipeline_folder: Path) -> None:
-    source = _located(pipeline_folder)
+    source = located(pipeline_folder)
     assert source.folder == pipeline_folder.resolve()
     assert source.revision is None
     assert set(source.components) == {"tokenizer", "scheduler", "text_encoder", "unet", "vae"}
-    assert source.fingerprint == _located(pipeline_folder).fingerprint
+    assert source.fingerprint == located(pipeline_folder).fingerprint
 
 
 def test_looking_at_a_model_without_fetching_writes_nothing(
     pipeline_folder: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_files, "_REMEMBERED_FROM", 1000)
-    assert locate_model(ModelSettings(id=str(pipeline_folder)), fetch=False) == _located(pipeline_folder)
+    assert locate_model(ModelSettings(id=str(pipeline_folder)), fetch=False) == located(pipeline_folder)
     shutil.rmtree(own_cache)
     locate_model(ModelSettings(id=str(pipeline_folder)), fetch=False)
     assert not own_cache.exists()
@@ -107,10 +95,10 @@ def test_looking_at_a_model_without_fetching_writes_nothing(
 
 def test_a_hub_id_in_the_cache_needs_no_network(hub: Path, pipeline_folder: Path) -> None:
     snapshot = _put_into_hub(hub, "org/name", pipeline_folder)
-    source = _located("org/name")
+    source = located("org/name")
     assert source.folder == snapshot
     assert source.revision == COMMIT
-    assert source.fingerprint == _located(pipeline_folder).fingerprint
+    assert source.fingerprint == located(pipeline_folder).fingerprint
     assert BaseModel.load(source, torch.device("cpu"), "float32").width == 32
 
 
@@ -118,15 +106,15 @@ def test_a_revision_is_a_commit_or_a_branch(hub: Path, pipeline_folder: Path, ve
     _put_into_hub(hub, "org/name", velocity_folder, OLDER)
     _put_into_hub(hub, "org/name", pipeline_folder, COMMIT)
     (hub / "models--org--name/refs/old").write_text(OLDER)
-    assert _located("org/name").revision == COMMIT
-    assert _located("org/name", revision=OLDER).revision == OLDER
-    assert _located("org/name", revision="old").fingerprint == _located(velocity_folder).fingerprint
-    assert "not in the local cache" in _refusal("org/name", revision="3" * 40).message
+    assert located("org/name").revision == COMMIT
+    assert located("org/name", revision=OLDER).revision == OLDER
+    assert located("org/name", revision="old").fingerprint == located(velocity_folder).fingerprint
+    assert "not in the local cache" in refused("org/name", revision="3" * 40).message
 
 
 def test_blobs_whose_names_are_their_digests_are_not_read(hub: Path, pipeline_folder: Path, read: list[Path]) -> None:
     _put_into_hub(hub, "org/name", pipeline_folder)
-    _located("org/name")
+    located("org/name")
     assert read
     assert all(len(path.name) == 40 for path in read)
 
@@ -142,11 +130,11 @@ def test_a_removed_id_names_those_who_keep_its_weights(hub: Path) -> None:
 
 def test_a_removed_id_that_is_in_the_cache_is_used(hub: Path, pipeline_folder: Path) -> None:
     _put_into_hub(hub, REMOVED, pipeline_folder)
-    assert _located(REMOVED).revision == COMMIT
+    assert located(REMOVED).revision == COMMIT
 
 
 def test_offline_and_not_in_the_cache(hub: Path) -> None:
-    refusal = _refusal("org/name")
+    refusal = refused("org/name")
     assert "'org/name' is not in the local cache" in refusal.message
     assert "network" in refusal.hint
     assert locate_model(ModelSettings(id="org/name"), fetch=False) is None
@@ -171,7 +159,7 @@ def test_a_snapshot_that_is_not_whole_is_fetched_again(
         return str(snapshot)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    assert _located("org/name").fingerprint == _located(pipeline_folder).fingerprint
+    assert located("org/name").fingerprint == located(pipeline_folder).fingerprint
 
 
 def test_what_is_asked_of_the_hub_is_what_is_needed(
@@ -186,7 +174,7 @@ def test_what_is_asked_of_the_hub_is_what_is_needed(
         return str(pipeline_folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    _located("org/name", revision="main")
+    located("org/name", revision="main")
     assert [wanted.get("local_files_only", False) for wanted in asked] == [True, False]
     assert asked[1]["revision"] == "main"
 
@@ -236,7 +224,7 @@ def test_what_the_hub_answers_is_told_in_one_line(
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    refusal = _refusal("org/name", revision="v9")
+    refusal = refused("org/name", revision="v9")
     assert words in refusal.message
     assert "org/name" in refusal.message
     assert "\n" not in refusal.message
@@ -246,7 +234,7 @@ def test_what_the_hub_answers_is_told_in_one_line(
     "name", ["nothing", "./nothing", "/nothing/here", "~/nothing", "a/b/c", "org/-name", "o--rg/name", "x" * 5000]
 )
 def test_a_name_that_is_neither_folder_nor_hub_id(hub: Path, name: str) -> None:
-    refusal = _refusal(name)
+    refusal = refused(name)
     assert "no such folder, and it is no hub id" in refusal.message
     assert "model_index.json" in refusal.hint
 
@@ -256,17 +244,17 @@ def test_a_name_that_is_neither_folder_nor_hub_id(hub: Path, name: str) -> None:
 
 def test_the_demo_model_is_made_once_and_kept(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert locate_model(ModelSettings(id="demo"), fetch=False) is None
-    first = _located("demo")
+    first = located("demo")
     assert own_cache in first.folder.parents
     monkeypatch.setattr("crossinit_batch.demo.pipeline.make_pipeline", lambda _: pytest.fail("made again"))
-    assert _located("demo").fingerprint == first.fingerprint
+    assert located("demo").fingerprint == first.fingerprint
     assert [path.name for path in first.folder.parent.iterdir()] == [first.folder.name]
 
 
 def test_a_demo_model_that_cannot_be_made_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("CROSSINIT_CACHE", str(tmp_path / "file"))
-    refusal = _refusal("demo")
+    refusal = refused("demo")
     assert "cannot be made" in refusal.message
     assert "CROSSINIT_CACHE" in refusal.hint
 
@@ -280,6 +268,6 @@ def test_another_process_that_made_the_demo_model_first_is_no_error(
         return made
 
     monkeypatch.setattr("crossinit_batch.demo.pipeline.make_pipeline", slow)
-    source = _located("demo")
-    assert source.fingerprint == _located(pipeline_folder).fingerprint
+    source = located("demo")
+    assert source.fingerprint == located(pipeline_folder).fingerprint
     assert [path.name for path in source.folder.parent.iterdir()] == [source.folder.name]

@@ -254,10 +254,11 @@ def test_a_broken_pipe_silences_and_never_raises(tty: bool, as_json: bool, good:
     assert "finished" not in stream.getvalue()
 
 
-def test_no_stream_at_all_is_silence() -> None:
+def test_no_stream_at_all_is_silence(capfd: pytest.CaptureFixture[str]) -> None:
     with reporter_for(None) as report:
         for event in whole_run():
             report(event)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_error_of_the_run_passes_and_the_cursor_comes_back(terminal_of: None) -> None:
