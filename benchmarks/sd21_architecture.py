@@ -173,11 +173,10 @@ def measure_half(model: Path, device: str | None, phases: Phases) -> None:
     from crossinit_batch.base_model import BaseModel
     from crossinit_batch.device import choose_device
     from crossinit_batch.initial_vector import initial_vector
-    from crossinit_batch.model_source import locate_model
+    from crossinit_batch.model_source import fetched_model
     from crossinit_batch.settings import InitSettings, ModelSettings
 
-    source = locate_model(ModelSettings(id=str(model.resolve())))
-    assert source is not None
+    source = fetched_model(ModelSettings(id=str(model.resolve())))
     phases.end("hash model")
     loaded = BaseModel.load(source, choose_device(device), "bfloat16")
     phases.end("load model")

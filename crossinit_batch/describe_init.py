@@ -9,10 +9,10 @@ from typing import Any, TextIO
 import torch
 
 from crossinit_batch.base_model import BaseModel
-from crossinit_batch.errors import ModelError, RequestError
+from crossinit_batch.errors import RequestError
 from crossinit_batch.init_source import texts_of
 from crossinit_batch.initial_vector import InitialVector, initial_vector
-from crossinit_batch.model_source import locate_model
+from crossinit_batch.model_source import fetched_model
 from crossinit_batch.settings import InitSettings, ModelSettings
 
 REFERENCE_WORDS = ("face", "person")
@@ -24,9 +24,7 @@ def describe_initial_vector(settings: ModelSettings, init: InitSettings, save: P
     Norms of v_init, of the mean it comes from and of the reference words' token embeddings, with cosines
     between v_init and each; the reference words enter as they are and as the encoder puts them out.
     """
-    source = locate_model(settings)
-    if source is None:
-        raise ModelError(f"model {settings.id!r} cannot be found")
+    source = fetched_model(settings)
     model = BaseModel.load(source, torch.device("cpu"), "float32")
     found, how = initial_vector(model, init)
     if save is not None:

@@ -78,6 +78,13 @@ def locate_model(settings: ModelSettings, *, fetch: bool = True) -> ModelSource 
     return ModelSource(settings.id, folder, revision, settings.variant, components)
 
 
+def fetched_model(settings: ModelSettings) -> ModelSource:
+    """The model's folder, brought here where it is not; ModelError where that cannot be."""
+    source = locate_model(settings)
+    assert source is not None  # only a look without fetching ends so
+    return source
+
+
 def _no_model(name: str) -> ModelError:
     return ModelError(
         f"model {name!r}: there is no such folder, and it is no hub id either",

@@ -13,7 +13,7 @@ from crossinit_batch import layout
 from crossinit_batch.context import RunContext, machine_facts
 from crossinit_batch.device import choose_device, resolve_dtype
 from crossinit_batch.engines.local import run_local
-from crossinit_batch.errors import CrossinitError, Interrupted, ModelError, OutputError
+from crossinit_batch.errors import CrossinitError, Interrupted, OutputError
 from crossinit_batch.events import (
     EmbeddingDone,
     Event,
@@ -28,7 +28,7 @@ from crossinit_batch.events import (
 )
 from crossinit_batch.inventory import Inventory, take_inventory
 from crossinit_batch.manifest import Manifest
-from crossinit_batch.model_source import ModelSource, locate_model
+from crossinit_batch.model_source import ModelSource, fetched_model
 from crossinit_batch.plan import DamagedPlan, Plan, make_plan, read_plan, with_batches, write_plan
 from crossinit_batch.settings import ModelSettings
 from crossinit_batch.showcase import write_gallery, write_report
@@ -103,7 +103,7 @@ def run_plan(
     `text` is the manifest as the user wrote it. A precision left to us is the one that an earlier run in the same
     folder used, so that results of two precisions do not mix.
     """
-    source = _located(model)
+    source = fetched_model(model)
     device = choose_device(options.device)
     store.prepare()
     with store.locked():
@@ -123,7 +123,7 @@ def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOption
             f"{store} has no {layout.PLAN}, so it is not an output folder of crossinit",
             "Name the folder that a manifest's `output:` names.",
         )
-    source = _located(plan.model.pinned)
+    source = fetched_model(plan.model.pinned)
     if source.fingerprint != plan.model.fingerprint:
         raise OutputError(
             f"model {plan.model.label!r} has changed since {store} was planned "
@@ -134,13 +134,6 @@ def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOption
     store.prepare()
     with store.locked():
         return _execute(store, plan, plan, source, str(device), report, stop, options)
-
-
-def _located(settings: ModelSettings) -> ModelSource:
-    source = locate_model(settings)
-    if source is None:
-        raise ModelError(f"model {settings.id!r} cannot be found")
-    return source
 
 
 def _frozen_plan(store: Store, report: Reporter) -> Plan | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two busy processes with two threads each crawl
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -57,3 +59,17 @@ def photographs(tmp_path: Path) -> Path:
     for number, name in enumerate(("ada", "bob", "cy", "dee")):
         (folder / f"{name}.png").write_bytes(picture_bytes(number))
     return folder
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files whose bytes are digested from here on."""
+    names: list[Path] = []
+    digest = hashlib.file_digest
+
+    def watched(file: Any, kind: str) -> Any:
+        names.append(Path(file.name))
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", watched)
+    return names

@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 
 from crossinit_batch.errors import ModelError
-from crossinit_batch.model_source import ModelSource, locate_model
+from crossinit_batch.model_source import ModelSource, fetched_model, locate_model
 from crossinit_batch.settings import ModelSettings
 
 
 def located(name: str | Path, **options: Any) -> ModelSource:
     """The model of this name, which must be there."""
-    source = locate_model(ModelSettings(id=str(name), **options))
-    assert source is not None
-    return source
+    return fetched_model(ModelSettings(id=str(name), **options))
 
 
 def refused(name: str | Path, **options: Any) -> ModelError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -28,20 +27,6 @@ WEIGHTS = {
 @pytest.fixture
 def copy(pipeline_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(pipeline_folder, tmp_path / "model"))
-
-
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files whose bytes are digested from here on."""
-    names: list[Path] = []
-    digest = hashlib.file_digest
-
-    def watched(file: Any, kind: str) -> Any:
-        names.append(Path(file.name))
-        return digest(file, kind)
-
-    monkeypatch.setattr(hashlib, "file_digest", watched)
-    return names
 
 
 # --- fingerprints ---

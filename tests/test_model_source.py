@@ -37,20 +37,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files whose bytes are digested from here on."""
-    names: list[Path] = []
-    digest = hashlib.file_digest
-
-    def watched(file: Any, kind: str) -> Any:
-        names.append(Path(file.name))
-        return digest(file, kind)
-
-    monkeypatch.setattr(hashlib, "file_digest", watched)
-    return names
-
-
 def _put_into_hub(hub: Path, name: str, pipeline: Path, commit: str = COMMIT) -> Path:
     """A repository in the cache as the hub's client lays it out; its snapshot's folder."""
     repository = hub / f"models--{name.replace('/', '--')}"

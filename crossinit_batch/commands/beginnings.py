@@ -64,12 +64,12 @@ def init(
     import json as json_library
 
     from crossinit_batch.manifest_schema import manifest_schema
-    from crossinit_batch.starter import starter_manifest
+    from crossinit_batch.starter import SCHEMA_FILE, starter_manifest
 
     if path.exists() and not force:
         raise RequestError(f"{path} is there already", "Name another file, or add --force.")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(starter_manifest(), encoding="utf-8")
-    beside = path.with_name("crossinit.schema.json")
+    beside = path.with_name(SCHEMA_FILE)
     beside.write_text(json_library.dumps(manifest_schema(), indent=2) + "\n", encoding="utf-8")
     tell(f"Wrote {path} and {beside}. Put your pictures under `identities:`, then: crossinit run {path}")

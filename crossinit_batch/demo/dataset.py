@@ -90,18 +90,11 @@ def random_example(rng: UniformSource) -> Example:
     return Example(person, scene, called, captions)
 
 
-def unnamed_example(rng: UniformSource) -> Example:
-    """A stranger in some scene, for judges that shall not know the famous ones."""
-    person, scene = Person.random(rng), Scene.random(rng, company=0.04)
-    return Example(person, scene, None, (caption_of(scene, None, None, person, rng),))
-
-
 def make_dataset(
     folder: Path,
     count: int,
     *,
     seed: int,
-    example: Callable[[UniformSource], Example] = random_example,
     on_shard: Callable[[int, int], None] = lambda done, count: None,
 ) -> Dataset:
     """Draw `count` examples into the folder, or read what is there; `on_shard(done, count)` tells of progress."""
@@ -109,22 +102,20 @@ def make_dataset(
     shards = [(number, min(SHARD, count - number)) for number in range(0, count, SHARD)]
     pictures, examples = np.empty((count, SIDE, SIDE, 3), np.uint8), []
     for first, size in shards:
-        drawn, entries = _shard(folder / f"shard-{first // SHARD:04d}-{size}", first // SHARD, size, seed, example)
+        drawn, entries = _shard(folder / f"shard-{first // SHARD:04d}-{size}", first // SHARD, size, seed)
         pictures[first : first + size] = drawn
         examples += entries
         on_shard(first + size, count)
     return Dataset(pictures, examples)
 
 
-def _shard(
-    stem: Path, number: int, size: int, seed: int, example: Callable[[UniformSource], Example]
-) -> tuple[NDArray[np.uint8], list[Example]]:
+def _shard(stem: Path, number: int, size: int, seed: int) -> tuple[NDArray[np.uint8], list[Example]]:
     """One shard, read where it is complete: its pictures are written before its list."""
     listing, array = stem.with_suffix(".json"), stem.with_suffix(".npy")
     if listing.is_file():
         return np.load(array), [Example.from_dict(entry) for entry in json.loads(listing.read_text())]
-    rng = random.Random(f"{example.__name__} {number}, seed {seed}")
-    examples = [example(rng) for _ in range(size)]
+    rng = random.Random(f"random_example {number}, seed {seed}")
+    examples = [random_example(rng) for _ in range(size)]
     pictures = np.stack([np.asarray(draw(entry.person, entry.scene, SIDE)) for entry in examples])
     np.save(array, pictures)
     partial = listing.with_suffix(".partial")

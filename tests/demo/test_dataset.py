@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crossinit_batch.demo import dataset
-from crossinit_batch.demo.dataset import famous_names, make_dataset, random_example, unnamed_example
+from crossinit_batch.demo.dataset import famous_names, make_dataset, random_example
 from crossinit_batch.demo.drawing import draw
 from crossinit_batch.demo.person import person_of_name
 
@@ -50,4 +50,3 @@ def test_most_are_famous_some_are_mixed_and_some_are_strangers() -> None:
     names = [random_example(rng).name for _ in range(600)]
     assert 0.5 < sum(name in famous for name in names) / 600 < 0.7
     assert 0.05 < names.count(None) / 600 < 0.16
-    assert all(unnamed_example(rng).name is None for _ in range(20))
