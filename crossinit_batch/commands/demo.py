@@ -39,6 +39,9 @@ def train(
     processes: Annotated[
         int, typer.Option(min=1, max=64, help="Processes that share the U-Net's batches, on a CPU.")
     ] = 1,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the U-Net first; needs a C++ compiler, and minutes once.")
+    ] = False,
     device: Annotated[str, typer.Option(help="Device to train on, such as cpu or cuda.")] = "cpu",
 ) -> None:
     """Train a small world of drawn persons.
@@ -54,7 +57,13 @@ def train(
     torch.set_num_threads(threads)
     recipe = Recipe() if share == 1.0 else Recipe().scaled(share)
     training = Training(
-        folder, seed=seed, report=_report, recipe=recipe, device=choose_device(device), processes=processes
+        folder,
+        seed=seed,
+        report=_report,
+        recipe=recipe,
+        device=choose_device(device),
+        processes=processes,
+        compiled=compiled,
     )
     for stage in (only,) if only else STAGES:
         training.do(stage)

@@ -45,9 +45,10 @@ class Training:
         recipe: Recipe | None = None,
         device: torch.device = CPU,
         processes: int = 1,
+        compiled: bool = False,
     ) -> None:
         self.folder, self.seed, self.report, self.recipe = folder, seed, report, recipe or Recipe()
-        self.device, self.processes = device, processes
+        self.device, self.processes, self.compiled = device, processes, compiled
         self.tokenizer = demo_tokenizer()
         self._data: Dataset | None = None
         self._claim()
@@ -169,14 +170,14 @@ class Training:
             self.train_unet(ALONE)
             return
         with tempfile.TemporaryDirectory(dir=self.folder) as meeting:
-            given = (self.processes, Path(meeting) / "meeting", self.folder, self.seed, self.recipe)
+            given = (self.processes, Path(meeting) / "meeting", self.folder, self.seed, self.recipe, self.compiled)
             multiprocessing.spawn(_unet_rank, given, nprocs=self.processes)  # type: ignore[attr-defined, no-untyped-call]
 
     def captions(self) -> tuple[NDArray[np.float16], Tensor]:
         """Hidden states of every caption and of the empty one."""
         text_encoder = self.clip_pair().text_encoder.eval().requires_grad_(False)
         file = self.folder / "captions.npy"
-        texts = [] if file.is_file() else [entry.captions[0] for entry in self.data()[0].examples]
+        texts = [] if file.is_file() else [entry.captions for entry in self.data()[0].examples]
         states = train_unet.encode_captions(text_encoder, self.tokenizer, texts, file)
         with torch.no_grad():
             ids = train_text_encoder.tokenize(self.tokenizer, [""])
@@ -195,6 +196,7 @@ class Training:
             report=self.report,
             team=team,
             device=self.device,
+            compiled=self.compiled,
         )
         if team.rank == 0:
             unet.save_pretrained(self.folder / "unet")
@@ -274,10 +276,10 @@ class Training:
         (self.folder / f"done-{stage}.json").write_text(text + "\n")
 
 
-def _unet_rank(rank: int, size: int, meeting: Path, folder: Path, seed: int, recipe: Recipe) -> None:
+def _unet_rank(rank: int, size: int, meeting: Path, folder: Path, seed: int, recipe: Recipe, compiled: bool) -> None:
     """One of several processes that train the U-Net."""
     torch.set_num_threads(1)
     team = Team.join(rank, size, meeting)
     report: Report = functools.partial(print, flush=True) if rank == 0 else lambda line: None
-    Training(folder, seed=seed, report=report, recipe=recipe).train_unet(team)
+    Training(folder, seed=seed, report=report, recipe=recipe, compiled=compiled).train_unet(team)
     team.leave()

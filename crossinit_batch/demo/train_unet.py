@@ -19,12 +19,10 @@ from crossinit_batch.demo.train_text_encoder import WIDTH, tokenize
 from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
 from crossinit_batch.demo.vocabulary import CONTEXT_LENGTH
 
-SCHEDULE = Schedule(steps=4200, batch_size=24, learning_rate=2e-3, weight_decay=1e-3, average=0.996)
+SCHEDULE = Schedule(steps=6600, batch_size=32, learning_rate=2e-3, weight_decay=1e-3, average=0.998)
 
 _EMPTY = 0.1
 """The share of captions that are left empty, so that guidance has something to lead away from."""
-
-_MIDDLE = (250, 850)
 
 NOISE: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -38,15 +36,15 @@ NOISE: dict[str, Any] = {
 def build_unet() -> UNet2DConditionModel:
     """An untrained U-Net for latents of 16 x 16.
 
-    It looks at the text on the two coarser of its three levels, and everywhere at its gist, beside the timestep.
+    It looks at the text on all of its three levels, and hears its gist beside the timestep.
     """
     return UNet2DConditionModel(
         sample_size=16,
         in_channels=CHANNELS,
         out_channels=CHANNELS,
         block_out_channels=(32, 64, 128),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        down_block_types=("CrossAttnDownBlock2D",) * 3,
+        up_block_types=("CrossAttnUpBlock2D",) * 3,
         layers_per_block=1,
         attention_head_dim=(1, 2, 4),
         cross_attention_dim=WIDTH,
@@ -69,50 +67,50 @@ def train_unet(
     report: Report,
     team: Team = ALONE,
     device: torch.device = CPU,
+    compiled: bool = False,
 ) -> tuple[UNet2DConditionModel, Trained]:
     """The trained U-Net.
 
     `moments` are each picture's latents (N, channels, 16, 16) before `scale`, `states` what the text encoder makes of
-    its caption (N, 77, width), and `empty` (77, width) what it makes of an empty one.
+    each of its captions (N, captions, 77, width), and `empty` (77, width) what it makes of an empty one.
     """
     torch.manual_seed(seed)
     unet = build_unet()
+    forward = torch.compile(unet) if compiled else unet
     noise_scheduler = DDPMScheduler(**NOISE)
     mean, std = moments
     shape = (schedule.batch_size, *mean.shape[1:])
 
     def loss_of(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(mean), shape[:1], generator=generator)
+        wording = torch.randint(states.shape[1], shape[:1], generator=generator)
         left_out = torch.rand(shape[:1], generator=generator) < _EMPTY
         posterior, noise = (torch.randn(shape, generator=generator) for _ in range(2))
-        timesteps = _timesteps(schedule.batch_size, generator)
-        rows, left_out, posterior, noise, timesteps = map(team.share, (rows, left_out, posterior, noise, timesteps))
-        text = torch.from_numpy(states[rows.numpy()]).float()
+        timesteps = torch.randint(1000, shape[:1], generator=generator)
+        rows, wording, left_out = map(team.share, (rows, wording, left_out))
+        posterior, noise, timesteps = map(team.share, (posterior, noise, timesteps))
+        text = torch.from_numpy(states[rows.numpy(), wording.numpy()]).float()
         text[left_out] = empty
         z = scale * (mean[rows] + std[rows] * posterior)
         z, noise, timesteps, text = (tensor.to(device) for tensor in (z, noise, timesteps, text))
-        predicted = unet(noise_scheduler.add_noise(z, noise, timesteps), timesteps, text).sample
+        predicted = forward(noise_scheduler.add_noise(z, noise, timesteps), timesteps, text).sample
         return functional.mse_loss(predicted, noise_scheduler.get_velocity(z, noise, timesteps))
 
     return unet, train_network(unet, loss_of, schedule, checkpoint, seed=seed, report=report, team=team, device=device)
 
 
-def _timesteps(count: int, generator: torch.Generator) -> Tensor:
-    """Half of them anywhere, half where the noise leaves shapes to guess and something to guess them from."""
-    anywhere = torch.randint(1000, (count,), generator=generator)
-    middle = torch.randint(*_MIDDLE, (count,), generator=generator)
-    return torch.where(torch.rand(count, generator=generator) < 0.5, anywhere, middle)
-
-
 @torch.no_grad()
-def encode_captions(text_encoder: Any, tokenizer: Any, captions: Sequence[str], file: Path) -> NDArray[np.float16]:
-    """Hidden states (N, 77, width) of captions, kept in a file since U-Net training reads them again and again."""
+def encode_captions(
+    text_encoder: Any, tokenizer: Any, captions: Sequence[Sequence[str]], file: Path
+) -> NDArray[np.float16]:
+    """Hidden states (N, captions, 77, width), kept in a file since U-Net training reads them again and again."""
     if not file.is_file():
         partial = file.with_suffix(".partial.npy")
-        kept = np.lib.format.open_memmap(partial, "w+", np.float16, (len(captions), CONTEXT_LENGTH, WIDTH))
-        for first in range(0, len(captions), 64):
-            ids = tokenize(tokenizer, captions[first : first + 64])
-            kept[first : first + 64] = text_encoder(input_ids=ids).last_hidden_state.half().numpy()
+        shape = (len(captions), len(captions[0]), CONTEXT_LENGTH, WIDTH)
+        kept = np.lib.format.open_memmap(partial, "w+", np.float16, shape)
+        for row, wordings in enumerate(captions):
+            ids = tokenize(tokenizer, wordings)
+            kept[row] = text_encoder(input_ids=ids).last_hidden_state.half().numpy()
         kept.flush()
         partial.replace(file)
     states: NDArray[np.float16] = np.load(file, mmap_mode="r")
