@@ -22,7 +22,7 @@ DECODER = Schedule(steps=500, batch_size=8, learning_rate=1.5e-3, weight_decay=1
 
 _KL_WEIGHT = 5e-6
 _SMALL_WEIGHT = 0.5
-"""Of pictures and latents both halved in size, which keeps latents smooth: noise in them would be the U-Net's to guess."""
+"""Of pictures and latents both halved: keeps latents smooth, so that the U-Net has no noise in them to guess."""
 _EDGE_WEIGHT = 0.6
 _FACE_WEIGHT = 2.0
 _CROP = SIDE // 2

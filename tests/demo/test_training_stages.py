@@ -64,12 +64,12 @@ def test_captions_are_encoded_once_as_the_pipeline_encodes_them(tmp_path: Path) 
     tokenizer = demo_tokenizer()
     text_encoder = build_text_encoder(tokenizer).eval().requires_grad_(False)
     captions = ["a photo of a person", "a photo of a Emma Stone person on the beach"]
-    states = train_unet.encode_captions(text_encoder, tokenizer, captions, tmp_path / "captions.npy")
+    states = train_unet.encode_captions(text_encoder, tokenizer, [captions], tmp_path / "captions.npy")
     again = train_unet.encode_captions(text_encoder, tokenizer, [], tmp_path / "captions.npy")
     expected = text_encoder(input_ids=tokenize(tokenizer, captions)).last_hidden_state
-    assert states.shape == (2, 77, train_text_encoder.WIDTH)
+    assert states.shape == (1, 2, 77, train_text_encoder.WIDTH)
     assert np.array_equal(states, again)
-    assert np.allclose(states, expected.numpy(), atol=1e-2)
+    assert np.allclose(states[0], expected.numpy(), atol=1e-2)
 
 
 def test_a_judge_looks_at_who_and_what(tmp_path: Path) -> None:
