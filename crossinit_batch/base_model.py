@@ -154,6 +154,29 @@ class BaseModel:
             states: Tensor = self.text_encoder(input_ids=ids.to(self.text_encoder.device)).last_hidden_state
         return states
 
+    def encode_alone(self, v: Tensor) -> Tensor:
+        """E(v): the encoder's output at the places of v (N, tokens, width), alone between begin and end (Eq. 3)."""
+        ids, slots, places = self._alone(v)
+        return self.encode_text(ids, slots, v)[:, places]
+
+    def block_states(self, v: Tensor) -> Tensor:
+        """v alone on its way through E, (blocks + 2, N, tokens, width).
+
+        First with its positions added, then after each block, last after the final norm, which is E(v).
+        """
+        ids, slots, places = self._alone(v)
+        self.counters.text_encodes += ids.shape[0]
+        with torch.no_grad(), _worn(self.text_encoder, slots, v):
+            found = self.text_encoder(input_ids=ids.to(self.text_encoder.device), output_hidden_states=True)
+        return torch.stack([*found.hidden_states, found.last_hidden_state])[:, :, places]
+
+    def _alone(self, v: Tensor) -> tuple[Tensor, Tensor, slice]:
+        """A caption of nothing but v (N, tokens, width): ids (N, length), slots (N,), and the places of v in it."""
+        caption = self.caption(SLOT, tokens=v.shape[1])
+        assert caption.slot is not None
+        ids, slots = caption.ids.expand(v.shape[0], -1), torch.full((v.shape[0],), caption.slot)
+        return ids, slots, slice(caption.slot, caption.slot + v.shape[1])
+
     def encode_image(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (1, channels, side, side) of the latents of a picture (1, 3, H, W)."""
         self.counters.vae_encodes += samples.shape[0]

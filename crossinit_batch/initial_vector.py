@@ -79,16 +79,13 @@ def _pieces(model: BaseModel, name: str, columns: str, table: Tensor) -> list[Te
 
 def encode_mean(model: BaseModel, v_bar: Tensor) -> Tensor:
     """E(v_bar): the text encoder's output at the positions of v_bar, alone between begin and end (Eq. 3)."""
-    caption = model.caption("{}", tokens=v_bar.shape[0])
-    assert caption.slot is not None
     device = model.text_encoder.device
     model.text_encoder.to("cpu")
     try:
         with torch.no_grad():
-            states = model.encode_text(caption.ids, torch.tensor([caption.slot]), v_bar[None])
+            return model.encode_alone(v_bar[None])[0].clone()
     finally:
         model.text_encoder.to(device)
-    return states[0, caption.slot : caption.slot + v_bar.shape[0]].clone()
 
 
 def _content(*tensors: Tensor) -> str:

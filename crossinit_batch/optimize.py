@@ -19,6 +19,7 @@ from crossinit_batch.base_model import BaseModel
 from crossinit_batch.digest import sha256
 from crossinit_batch.draws import StepDraws, draw_step
 from crossinit_batch.prompts import TRAINING_TEMPLATES
+from crossinit_batch.scale_orientation import TRAJECTORY, looks_through_encoder, trajectory_point
 from crossinit_batch.settings import EmbeddingSettings
 from crossinit_batch.tensor_file import dump_tensors, load_tensors
 
@@ -40,13 +41,15 @@ class Progress:
     """The state of an optimisation: all that a checkpoint holds.
 
     `v` and AdamW's two moments are (N, tokens, width); `losses` (steps done, N, 2) are the denoising loss and
-    the regulariser's distance; `failed_at` (N,) is the step whose loss was not finite, or -1.
+    the regulariser's distance; `trajectory` (steps done, N, 4) has the numbers of TRAJECTORY before each step;
+    `failed_at` (N,) is the step whose loss was not finite, or -1.
     """
 
     v: Tensor
     exp_avg: Tensor
     exp_avg_sq: Tensor
     losses: Tensor
+    trajectory: Tensor
     failed_at: Tensor
 
     @property
@@ -63,6 +66,7 @@ class Progress:
             torch.zeros_like(v),
             torch.zeros_like(v),
             torch.zeros(0, identities, 2),
+            torch.zeros(0, identities, len(TRAJECTORY)),
             torch.full((identities,), -1, dtype=torch.int64),
         )
 
@@ -82,7 +86,7 @@ class Progress:
         return cls(**tensors)
 
 
-_STATE = ("v", "exp_avg", "exp_avg_sq", "losses", "failed_at")
+_STATE = ("v", "exp_avg", "exp_avg_sq", "losses", "trajectory", "failed_at")
 
 
 def _content(tensors: dict[str, Tensor]) -> str:
@@ -121,6 +125,7 @@ class Optimization:
         }
         self.failed_at = self.progress.failed_at.to(device)
         self.losses: list[Tensor] = list(self.progress.losses.to(device))
+        self.trajectory: list[Tensor] = list(self.progress.trajectory.to(device))
         captions = [model.caption(text, v_init.shape[0]) for text in TRAINING_TEMPLATES[settings.templates]]
         self.caption_ids = torch.cat([caption.ids for caption in captions])
         self.caption_slots = torch.tensor([caption.slot for caption in captions])
@@ -153,6 +158,8 @@ class Optimization:
 
     def _do_step(self) -> None:
         """One step of AdamW for all identities (Eq. 5)."""
+        look = looks_through_encoder(self.step, self.settings.steps)
+        self.trajectory.append(trajectory_point(self.model, self.v, self.v_init, through_encoder=look))
         loss, distance = self.losses_of(self._draws(self.step))
         total = (loss + self.settings.regularization * distance).sum()
         (grad,) = torch.autograd.grad(total, self.v)
@@ -207,11 +214,13 @@ class Optimization:
         """Bring the state to the CPU."""
         state = self.adamw.state[self.v]
         losses = torch.stack(self.losses).cpu() if self.losses else self.progress.losses
+        trajectory = torch.stack(self.trajectory).cpu() if self.trajectory else self.progress.trajectory
         self.progress = Progress(
             self.v.detach().cpu().clone(),
             state["exp_avg"].cpu().clone(),
             state["exp_avg_sq"].cpu().clone(),
             losses,
+            trajectory,
             self.failed_at.cpu(),
         )
 

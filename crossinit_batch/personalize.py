@@ -17,6 +17,7 @@ from crossinit_batch.events import CheckpointSaved, EmbeddingDone, JobFailed, St
 from crossinit_batch.formats import dump_learned_embeds, read_embedding
 from crossinit_batch.initial_vector import InitialVector
 from crossinit_batch.inventory import decided_parts
+from crossinit_batch.loss_file import dump_losses
 from crossinit_batch.optimize import Optimization, Progress, Subject
 from crossinit_batch.photograph import open_photograph, square, to_samples
 from crossinit_batch.plan import Job, JobBatch, Photograph
@@ -154,7 +155,6 @@ def _store_learned(
     initial = layout.initial_vector(start.digest)
     if context.store.read(initial) is None:
         context.store.write(initial, start.dump())
-    rows = "".join(f"{step},{loss:.8g},{distance:.8g}\n" for step, (loss, distance) in enumerate(losses.tolist(), 1))
     facts = {
         "steps": final.step,
         "loss_last_10": float(losses[-10:, 0].mean()),
@@ -163,7 +163,7 @@ def _store_learned(
         "cosine_to_initial": [float(cosine) for cosine in torch.cosine_similarity(v, start.v_init)],
         "initial": initial,
     }
-    extra = {layout.LOSSES_FILE: ("step,denoising_loss,distance\n" + rows).encode()}
+    extra = {layout.LOSSES_FILE: dump_losses(losses, final.trajectory[:, number])}
     _store_embedding(context, job, v, facts, extra, seconds)
 
 

@@ -97,7 +97,9 @@ def test_everything_expensive_is_counted(pipeline_folder: Path) -> None:
     model = _loaded(pipeline_folder, counters=counters)
     assert counters == Counters(model_loads=1)
     _personalize_and_draw(model)
-    assert counters == Counters(model_loads=1, vae_encodes=2, vae_decodes=1, text_encodes=2 + 2, unet_forwards=2 + 2)
+    assert counters == Counters(
+        model_loads=1, vae_encodes=2, vae_decodes=1, text_encodes=2 + 2 + 1, unet_forwards=2 + 2
+    )
 
 
 def test_nothing_in_the_model_changes(pipeline_folder: Path) -> None:
@@ -301,3 +303,16 @@ def test_decode_gives_the_bytes_that_the_autoencoder_means(model: BaseModel) -> 
     pixels = model.decode(model.scale_latents(mean))
     assert pixels.dtype == np.uint8
     assert np.abs(pixels.astype(int) - expected.astype(int)).max() <= 1
+
+
+def test_block_states_end_in_e_of_v_and_follow_each_block(model: BaseModel) -> None:
+    v = torch.randn(3, 2, 32, generator=torch.Generator().manual_seed(5))
+    encodes = model.counters.text_encodes
+    states = model.block_states(v)
+    assert model.counters.text_encodes == encodes + 3
+    encoder = model.text_encoder
+    assert states.shape == (encoder.config.num_hidden_layers + 2, 3, 2, 32)
+    positions = encoder.embeddings.position_embedding.weight[1:3]
+    torch.testing.assert_close(states[0], v + positions, rtol=0, atol=1e-6)
+    torch.testing.assert_close(states[-1], model.encode_alone(v), rtol=0, atol=1e-5)
+    torch.testing.assert_close(encoder.final_layer_norm(states[-2]), states[-1], rtol=0, atol=1e-5)

@@ -82,7 +82,7 @@ def test_what_was_stored_is_what_its_receipts_say(finished: SmallRun) -> None:
     assert receipt.facts["decided"]["photographs"] == [sha256((finished.folder / "photos/ada.png").read_bytes())]
     assert {"crossinit", "python", "torch", "diffusers"} <= receipt.run["versions"].keys()
     losses = (store.read("paper/ada/losses.csv") or b"").decode().splitlines()
-    assert losses[0] == "step,denoising_loss,distance" and len(losses) == 4
+    assert losses[0] == "step,denoising_loss,distance,norm_v,cosine_v_init,norm_E_v,cosine_E_v" and len(losses) == 4
     assert float(losses[1].split(",")[2]) == 0.0 < float(losses[3].split(",")[2])
 
 
@@ -148,7 +148,8 @@ def test_the_expensive_things_are_done_once(small: SmallRun, counters: Counters,
     assert counters.vae_encodes == 2 * people
     assert counters.vae_decodes == 2 * 3 * people
     initial_vector, steps, negative_prompt, prompts = 1, 2 * people, 1, 2 * people
-    assert counters.text_encodes == initial_vector + steps + negative_prompt + prompts
+    looks = 2 * people
+    assert counters.text_encodes == initial_vector + steps + looks + negative_prompt + prompts
 
 
 @pytest.mark.usefixtures("empty_cache")
@@ -156,7 +157,7 @@ def test_the_negative_prompt_and_the_initial_vector_are_encoded_once_for_all_met
     small: SmallRun, counters: Counters
 ) -> None:
     small.run()
-    training = 4 * 3 * 2 + 4 * 2 * 1
+    training = 4 * 3 * (2 + 1) + 4 * 2 * (1 + 1)  # batch and one look at E(v), each step
     assert counters.text_encodes == 1 + training + 1 + 2 * 4 * 2
 
 
