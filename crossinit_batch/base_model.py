@@ -17,19 +17,27 @@ from crossinit_batch.components import load_scheduler_config, load_tokenizer, lo
 from crossinit_batch.device import DTYPES
 from crossinit_batch.errors import JobError
 from crossinit_batch.libraries import quiet_libraries
+from crossinit_batch.micro_batch import MicroBatch
 from crossinit_batch.model_source import ModelSource
 from crossinit_batch.prompts import SLOT
+
+_DECODED_AT_ONCE = 4
+"""Pictures: in float32 at 512 x 512, one takes some 2.5 GiB while it is decoded."""
 
 
 @dataclass
 class Counters:
-    """How often the expensive things were done; tests assert them, reports show them."""
+    """How often the expensive things were done; tests assert them, reports show them.
+
+    Each counts samples; `padding` are those among them that only fill a shape.
+    """
 
     model_loads: int = 0
     vae_encodes: int = 0
     vae_decodes: int = 0
     text_encodes: int = 0
     unet_forwards: int = 0
+    padding: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,8 @@ class BaseModel:
     """A Stable Diffusion pipeline on one device: weights frozen, U-Net in `dtype`, all else in float32.
 
     The text encoder stays in float32 since a step of v is smaller than bfloat16 resolves; the autoencoder
-    since bfloat16's eight bits would show in eight-bit pictures.
+    since bfloat16's eight bits would show in eight-bit pictures. `learning`, `drawing` and `decoding` are how many
+    samples of each work its memory holds.
     """
 
     tokenizer: Any
@@ -62,6 +71,9 @@ class BaseModel:
     device: torch.device
     dtype: torch.dtype
     counters: Counters = field(default_factory=Counters)
+    learning: MicroBatch = field(default_factory=MicroBatch)
+    drawing: MicroBatch = field(default_factory=MicroBatch)
+    decoding: MicroBatch = field(default_factory=lambda: MicroBatch(_DECODED_AT_ONCE))
 
     @classmethod
     def load(cls, source: ModelSource, device: torch.device, dtype: str, counters: Counters | None = None) -> BaseModel:
@@ -195,13 +207,34 @@ class BaseModel:
         return sample.float()  # type: ignore[no-any-return]
 
     def decode(self, latents: Tensor) -> np.ndarray:
-        """One picture, uint8 (H, W, 3), from scaled latents (1, channels, side, side)."""
-        self.counters.vae_decodes += 1
-        with torch.no_grad():
-            sample = self.vae.decode(latents.float() / self.vae.config.scaling_factor).sample[0]
-        pixels = (sample / 2 + 0.5).clamp(0, 1).permute(1, 2, 0) * 255
-        array: np.ndarray = pixels.round().to(torch.uint8).cpu().numpy()
+        """Pictures, uint8 (B, H, W, 3), from scaled latents (B, channels, side, side).
+
+        All pass through the device in one shape, the last filled up, so that no picture depends on its neighbours.
+        They are made bytes there, so that a quarter of the numbers' size leaves it.
+        """
+        self.counters.vae_decodes += latents.shape[0]
+        unscaled = latents.float() / self.vae.config.scaling_factor
+
+        def decoded(part: slice, size: int) -> Tensor:
+            with torch.no_grad():
+                sample = self.vae.decode(self.padded(unscaled[part], size)).sample
+            pixels = (sample / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1) * 255
+            small: Tensor = pixels.round().to(torch.uint8)[: part.stop - part.start]
+            return small
+
+        array: np.ndarray = torch.cat(self.decoding.run(len(latents), decoded)).cpu().numpy()
         return array
+
+    def reduced(self, *works: str) -> dict[str, Any]:
+        """What receipts say of works for which memory ran out: nothing where it did not."""
+        found = {work: getattr(self, work).reduced for work in works if getattr(self, work).reduced}
+        return {"micro_batch": found} if found else {}
+
+    def padded(self, samples: Tensor, size: int) -> Tensor:
+        """Samples (B, …) filled up to `size` with copies of the first, where there are fewer."""
+        missing = size - samples.shape[0]
+        self.counters.padding += missing
+        return torch.cat([samples, samples[:1].expand(missing, *samples.shape[1:])]) if missing else samples
 
 
 @contextlib.contextmanager

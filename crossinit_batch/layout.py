@@ -3,7 +3,7 @@
 manifest.yaml  plan.json                      what was asked, what was planned
 initial/<digest>.safetensors                  the initial vectors that were used
 <method>/<identity>/learned_embeds.safetensors  losses.csv  receipt.json
-<method>/<identity>/images/<nn-prompt-slug>/<kkk>.png       images/receipt.json
+<method>/<identity>/images/<nn-prompt-slug>/<kkk>.png|webp|jpg   images/receipt.json
 gallery/index.html  gallery/sources/<identity>-<digest>.jpg
 report.md  failures.json
 _state/checkpoints/<batch digest>.safetensors  only while a batch is being optimised
@@ -49,9 +49,19 @@ def images_folder(method: str, identity: str) -> str:
     return f"{method}/{identity}/images"
 
 
-def image_name(number: int, prompt: Prompt, index: int) -> str:
+SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
+"""Of picture files, by their format."""
+
+
+def image_name(number: int, prompt: Prompt, index: int, kind: str = "png") -> str:
     """The name of picture `index` of prompt `number`, relative to its images folder; numbers count from 0."""
-    return f"{number:02d}-{prompt.slug}/{index:03d}.png"
+    return f"{number:02d}-{prompt.slug}/{index:03d}{SUFFIXES[kind]}"
+
+
+def other_kinds(name: str) -> list[str]:
+    """The names that a picture would have in the other formats."""
+    stem, _, suffix = name.rpartition(".")
+    return [f"{stem}{other}" for other in SUFFIXES.values() if other != f".{suffix}"]
 
 
 def source_thumbnail(identity: str, digest: str) -> str:

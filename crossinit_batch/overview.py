@@ -49,8 +49,7 @@ def work_left(inventory: Inventory) -> Work:
     new = [state for state in inventory.states.values() if not state.has_embedding]
     missing = sum(plan.pictures_a_job - len(state.pictures) for state in inventory.states.values())
     samples = sum(_samples(plan, state) for state in new)
-    passes = plan.render.steps * (2 if plan.render.guidance > 1 else 1)
-    return Work(len(new), missing, samples, missing * passes)
+    return Work(len(new), missing, samples, missing * plan.render.evaluations)
 
 
 def _samples(plan: Plan, state: JobState) -> int:
@@ -76,6 +75,7 @@ def print_overview(overview: tuple[Inventory, bool], stream: TextIO, *, as_json:
             "model": {"id": plan.model.label, "fingerprint": plan.model.fingerprint, "here": model_is_here},
             "methods": _counts(inventory),
             "work": work.__dict__,
+            "approximations": plan.render.approximations,
             "stale": {"/".join(key): state.why for key, state in _stale(inventory).items()},
             "orphans": inventory.orphans,
             "unreadable": problems,
@@ -86,9 +86,11 @@ def print_overview(overview: tuple[Inventory, bool], stream: TextIO, *, as_json:
     people, methods = count(len(plan.identities), "identity"), count(len(plan.methods), "method")
     prompts, pictures = count(len(plan.prompts), "prompt"), count(plan.render.images_per_prompt, "picture")
     stream.write(f"{shown(plan.name)}: {people} x {methods}, {prompts} x {pictures}\n")
-    stream.write(f"base model {shown(plan.model.label)}{here}\n\n")
+    stream.write(f"base model {shown(plan.model.label)}{here}\n")
+    stream.write(f"pictures by {plan.render.summary}, as {plan.render.format}\n\n")
     _print_counts(inventory, stream)
     _print_list(stream, "stale", [f"{'/'.join(key)}: {state.why}" for key, state in _stale(inventory).items()])
+    _print_list(stream, "approximate", plan.render.approximations)
     _print_list(stream, "not in the manifest any more, kept", list(inventory.orphans))
     _print_list(stream, "unreadable photographs, which will fail", problems)
     stream.write(

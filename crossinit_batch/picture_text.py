@@ -1,34 +1,25 @@
-"""What a picture says about itself in its PNG text: a line that web UIs read, and exact JSON.
+"""What a picture says about itself: a line that web UIs read, and exact JSON.
 
-Two chunks: `parameters`, as A1111 and Forge write it and other viewers know it, and `crossinit`, from which
-every fact comes back exactly. Neither holds a time, a path or anything of the person's photograph.
+The line is as A1111 and Forge write it and other viewers know it; from the JSON every fact comes back exactly. Neither
+holds a time, a path or anything of the person's photograph.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import re
 import unicodedata
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
-from PIL import Image, PngImagePlugin
 from pydantic import TypeAdapter, ValidationError
 
 from crossinit_batch.errors import CrossinitError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 SCHEMA = 1
 SAMPLER_NAMES = {"dpmsolver++": "DPM++ 2M", "ddim": "DDIM", "euler": "Euler"}
 """The schedulers of a manifest, as A1111 names its samplers."""
 
-_CHUNK = "crossinit"
-_WEBUI_CHUNK = "parameters"
 _HUB_ID = re.compile(r"[^/\\~.:][^/\\:]*(/[^/\\:]+)?")
 
 
@@ -61,6 +52,8 @@ class PictureFacts:
     image_index: int
     version: str
     """Of the program, for example "crossinit 0.1.0"."""
+    guidance_until: float = 1.0
+    """The part of the steps that were guided, counted from the first."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -93,6 +86,7 @@ def infotext(facts: PictureFacts) -> str:
         "Steps": str(facts.steps),
         "Sampler": facts.sampler,
         "CFG scale": repr(float(facts.guidance)).removesuffix(".0"),
+        "Guidance until": repr(facts.guidance_until) if facts.guidance_until < 1 else "",
         "Seed": str(facts.seed),
         "Size": f"{facts.width}x{facts.height}",
         "Model hash": facts.model_hash,
@@ -110,49 +104,13 @@ def infotext(facts: PictureFacts) -> str:
 
 def facts_json(facts: PictureFacts) -> str:
     """The facts as canonical JSON in ASCII: sorted keys, no spaces, a schema number."""
-    content = asdict(facts) | {"guidance": float(facts.guidance), "schema": SCHEMA}
+    exact = {name: float(getattr(facts, name)) for name in ("guidance", "guidance_until")}
+    content = asdict(facts) | exact | {"schema": SCHEMA}
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def png_bytes(pixels: NDArray[np.uint8], facts: PictureFacts, *, compress_level: int = 1) -> bytes:
-    """A PNG of pixels (height, width, 3) that holds the facts; equal arguments give equal bytes.
-
-    `compress_level` is zlib's, 0 to 9.
-    """
-    if pixels.shape != (facts.height, facts.width, 3) or pixels.dtype.name != "uint8":
-        raise PictureTextError(
-            f"pixels of shape {pixels.shape} and type {pixels.dtype}, "
-            f"where ({facts.height}, {facts.width}, 3) of uint8 were said"
-        )
-    text = PngImagePlugin.PngInfo()
-    # Pillow makes a tEXt chunk of Latin-1 and an iTXt chunk of all other text.
-    text.add_text(_WEBUI_CHUNK, infotext(facts))
-    text.add_text(_CHUNK, facts_json(facts))
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", pnginfo=text, compress_level=compress_level)
-    return file.getvalue()
-
-
-def read_facts(png: bytes, name: str = "the picture") -> PictureFacts:
-    """The facts in a PNG that this program wrote; `name` is the file's, for messages."""
-    try:
-        with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-            text = picture.info.get(_CHUNK)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PictureTextError(f"{name}: not a PNG that can be read", "Make the picture again.") from error
-    if not isinstance(text, str):
-        raise PictureTextError(
-            f"{name}: no {_CHUNK} text in this PNG",
-            "It is not from crossinit, or was saved again by a program that drops text.",
-        )
-    try:
-        return _facts_of(text)
-    except PictureTextError as error:
-        raise PictureTextError(f"{name}: {error.message}", error.hint) from error
-
-
-def _facts_of(text: str) -> PictureFacts:
-    """The facts in canonical JSON; keys that a later version may have added are passed over."""
+def facts_of(text: str) -> PictureFacts:
+    """The facts in `facts_json`'s text; keys that a later version may have added are passed over."""
     try:
         content = json.loads(text)
         schema = content["schema"]
@@ -162,9 +120,9 @@ def _facts_of(text: str) -> PictureFacts:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise PictureTextError(f"its {_CHUNK} text is damaged: {where}: {first['msg']}") from error
+        raise PictureTextError(f"its crossinit text is damaged: {where}: {first['msg']}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise PictureTextError(f"its {_CHUNK} text is damaged: not the JSON that crossinit writes") from error
+        raise PictureTextError("its crossinit text is damaged: not the JSON that crossinit writes") from error
 
 
 def _quoted(value: str) -> str:

@@ -134,7 +134,7 @@ class Plan(_Record):
         """Every picture of a job, in the order of prompts and indices."""
         for number, prompt in enumerate(self.prompts):
             for index in range(self.render.images_per_prompt):
-                yield PlannedPicture(job, number, prompt, index)
+                yield PlannedPicture(job, number, prompt, index, self.render.format)
 
     @property
     def pictures_a_job(self) -> int:
@@ -149,11 +149,12 @@ class PlannedPicture:
     number: int
     prompt: Prompt
     index: int
+    kind: str = "png"
 
     @property
     def name(self) -> str:
         """Its file, relative to the job's images folder."""
-        return layout.image_name(self.number, self.prompt, self.index)
+        return layout.image_name(self.number, self.prompt, self.index, self.kind)
 
 
 def make_plan(manifest: Manifest, source: ModelSource | None, dtype: str) -> Plan:

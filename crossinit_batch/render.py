@@ -51,13 +51,12 @@ def denoise(
     shape = (int(model.unet.config.in_channels), side, side)
     drawn = [initial_latents(seed, shape) for seed in seeds]
     latents: Tensor = torch.cat(drawn).to(model.device) * scheduler.init_noise_sigma
-    guided = settings.guidance > 1
-    if guided:
-        states = torch.cat([empty.expand_as(states), states])
+    both = torch.cat([empty.expand_as(states), states])
     with torch.no_grad():
         for step, timestep in enumerate(scheduler.timesteps, start=1):
-            sample = torch.cat([latents, latents]) if guided else latents
-            noise = model.predict_noise(scheduler.scale_model_input(sample, timestep), timestep, states)
+            guided = step <= settings.guided_steps
+            sample = scheduler.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
+            noise = model.predict_noise(sample, timestep, both if guided else states)
             if guided:
                 without, towards = noise.chunk(2)
                 noise = without + settings.guidance * (towards - without)

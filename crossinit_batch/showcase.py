@@ -58,8 +58,7 @@ def write_gallery(store: Store, inventory: Inventory, failures: Sequence[JobFail
 
 def render_summary(plan: Plan) -> str:
     """How pictures were drawn, in one line."""
-    render = plan.render
-    return f"{render.scheduler}, {render.steps} steps, guidance {render.guidance:g}, seed {plan.seed}"
+    return f"{plan.render.summary}, seed {plan.seed}"
 
 
 def _source(store: Store, identity: PlannedIdentity) -> str | None:

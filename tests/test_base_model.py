@@ -56,7 +56,8 @@ def _personalize_and_draw(model: BaseModel) -> np.ndarray:
     latents = denoise(model, encode_prompt(model, "a {}", progress.v[0]), empty, [1], RenderSettings(steps=1))
     assert latents is not None
     assert torch.isfinite(latents).all()
-    return model.decode(latents)
+    (pixels,) = model.decode(latents)
+    return pixels
 
 
 # --- loading ---
@@ -300,7 +301,7 @@ def test_decode_gives_the_bytes_that_the_autoencoder_means(model: BaseModel) -> 
     with torch.no_grad():
         sample = model.vae.decode(mean).sample[0]
     expected = np.clip((sample.numpy().transpose(1, 2, 0) + 1) * 127.5, 0, 255).round().astype(np.uint8)
-    pixels = model.decode(model.scale_latents(mean))
+    (pixels,) = model.decode(model.scale_latents(mean))
     assert pixels.dtype == np.uint8
     assert np.abs(pixels.astype(int) - expected.astype(int)).max() <= 1
 

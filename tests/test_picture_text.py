@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from crossinit_batch.picture_encoding import encode_picture, read_facts
 from crossinit_batch.picture_text import (
     SAMPLER_NAMES,
     PictureFacts,
@@ -24,8 +25,6 @@ from crossinit_batch.picture_text import (
     facts_json,
     infotext,
     model_label,
-    png_bytes,
-    read_facts,
 )
 from crossinit_batch.settings import RenderSettings
 
@@ -106,7 +105,7 @@ def test_infotext_is_what_a1111_writes() -> None:
 @pytest.mark.parametrize("negative", ["", "blurry, bad: hands"])
 def test_a1111_reads_every_parameter(case: str, negative: str) -> None:
     facts = replace(FACTS, prompt=PROMPTS[case], negative_prompt=negative, model="v2, the 'best'", guidance=7)
-    png = Image.open(BytesIO(png_bytes(PIXELS, facts)))
+    png = Image.open(BytesIO(encode_picture(PIXELS, facts)))
     assert a1111_reader(png.info["parameters"]) == {
         "Prompt": PROMPTS[case],
         "Negative prompt": negative,
@@ -127,7 +126,7 @@ def test_a1111_reads_every_parameter(case: str, negative: str) -> None:
 @pytest.mark.parametrize("case", PROMPTS)
 def test_facts_come_back_exactly(case: str) -> None:
     facts = replace(FACTS, prompt=PROMPTS[case], guidance=0.1 + 0.2, seed=2**63, model_hash="")
-    assert read_facts(png_bytes(PIXELS, facts)) == facts
+    assert read_facts(encode_picture(PIXELS, facts)) == facts
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40)
@@ -138,7 +137,7 @@ _TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=40)
 def test_any_text_survives_both_ways(prompt: str, method: str, identity: str, guidance: float, seed: int) -> None:
     assume(not any(re.fullmatch(r"\d+x\d+", text) for text in (method, identity)))  # A1111 splits these
     facts = replace(FACTS, prompt=f"<a>{prompt}!", method=method, identity=identity, guidance=guidance, seed=seed)
-    assert read_facts(png_bytes(PIXELS, facts)) == facts
+    assert read_facts(encode_picture(PIXELS, facts)) == facts
     read = a1111_reader(infotext(facts))
     assert read["Prompt"] == facts.prompt
     assert (read.get("Method", ""), read.get("Identity", "")) == (method, identity)
@@ -147,7 +146,7 @@ def test_any_text_survives_both_ways(prompt: str, method: str, identity: str, gu
 
 def test_text_is_tEXt_where_latin_1_holds_it_and_iTXt_elsewhere() -> None:
     def types(prompt: str) -> dict[bytes, bytes]:
-        found = chunks(png_bytes(PIXELS, replace(FACTS, prompt=prompt)))
+        found = chunks(encode_picture(PIXELS, replace(FACTS, prompt=prompt)))
         return {content.split(b"\0")[0]: kind for kind, content in found if kind in (b"tEXt", b"iTXt")}
 
     assert types(PROMPTS["latin-1"]) == {b"parameters": b"tEXt", b"crossinit": b"tEXt"}
@@ -155,21 +154,9 @@ def test_text_is_tEXt_where_latin_1_holds_it_and_iTXt_elsewhere() -> None:
 
 
 def test_a_png_holds_nothing_else_and_equal_arguments_give_equal_bytes() -> None:
-    png = png_bytes(PIXELS, FACTS)
-    assert png == png_bytes(PIXELS.copy(), replace(FACTS))
+    png = encode_picture(PIXELS, FACTS)
+    assert png == encode_picture(PIXELS.copy(), replace(FACTS))
     assert {kind for kind, _ in chunks(png)} == {b"IHDR", b"tEXt", b"IDAT", b"IEND"}
-
-
-@pytest.mark.parametrize("level", [0, 1, 6, 9])
-def test_pixels_survive_every_compression(level: int) -> None:
-    png = png_bytes(PIXELS, FACTS, compress_level=level)
-    assert np.array_equal(np.asarray(Image.open(BytesIO(png))), PIXELS)
-    assert read_facts(png) == FACTS
-
-
-def test_the_compression_level_is_used() -> None:
-    flat = np.zeros((16, 24, 3), np.uint8)
-    assert len(png_bytes(flat, FACTS)) < len(png_bytes(flat, FACTS, compress_level=0))
 
 
 def test_json_is_canonical_ascii() -> None:
@@ -227,15 +214,6 @@ def test_a_models_label_is_never_a_path(model: str, label: str) -> None:
     assert replace(FACTS, model=label).model == label
 
 
-@pytest.mark.parametrize(
-    "pixels",
-    [np.zeros((24, 16, 3), np.uint8), np.zeros((16, 24), np.uint8), np.zeros((16, 24, 3), np.float32)],
-)
-def test_pixels_that_are_not_what_the_facts_say_are_refused(pixels: np.ndarray) -> None:
-    with pytest.raises(PictureTextError, match=r"where \(16, 24, 3\) of uint8 were said"):
-        png_bytes(pixels, FACTS)  # type: ignore[arg-type]
-
-
 def png_saying(text: str | None) -> bytes:
     """A PNG whose `crossinit` chunk holds this text, or that has none."""
     info, file = PngInfo(), BytesIO()
@@ -247,10 +225,10 @@ def png_saying(text: str | None) -> bytes:
 
 GOOD_JSON = facts_json(FACTS)
 DAMAGED = {
-    "no PNG": (b"hello", "not a PNG that can be read"),
-    "empty": (b"", "not a PNG that can be read"),
-    "cut": (png_bytes(PIXELS, FACTS)[:60], "not a PNG that can be read"),
-    "no chunk": (png_saying(None), "no crossinit text in this PNG"),
+    "no PNG": (b"hello", "not a picture that can be read"),
+    "empty": (b"", "not a picture that can be read"),
+    "cut": (encode_picture(PIXELS, FACTS)[:60], "not a picture that can be read"),
+    "no chunk": (png_saying(None), "no crossinit text in this picture"),
     "no JSON": (png_saying("{"), "damaged: not the JSON"),
     "a list": (png_saying("[1]"), "damaged: not the JSON"),
     "no schema": (png_saying("{}"), "damaged: not the JSON"),

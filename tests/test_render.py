@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from crossinit_batch.base_model import BaseModel
+from crossinit_batch.micro_batch import MicroBatch
 from crossinit_batch.model_source import locate_model
 from crossinit_batch.render import denoise, encode_prompt
 from crossinit_batch.settings import ModelSettings, RenderSettings
@@ -86,7 +89,7 @@ def test_the_size_is_the_models_own_or_as_asked(model: BaseModel) -> None:
     assert _drawn(model, states, [5], _settings()).shape == (1, 4, 8, 8)
     latents = _drawn(model, states, [5], _settings(size=128))
     assert latents.shape == (1, 4, 16, 16)
-    assert model.decode(latents).shape == (128, 128, 3)
+    assert model.decode(latents).shape == (1, 128, 128, 3)
 
 
 def test_drawing_can_be_given_up_after_any_step(model: BaseModel) -> None:
@@ -108,3 +111,59 @@ def test_a_prompt_is_encoded_with_and_without_a_person(model: BaseModel) -> None
     assert torch.equal(encode_prompt(model, "a photo", _v()), nobody)
     assert torch.equal(encode_prompt(model, "a {} photo", None), nobody)
     assert not torch.equal(encode_prompt(model, "a {} photo", _v()), nobody)
+
+
+def test_guidance_in_the_first_steps_only_asks_the_unet_less_and_starts_the_same(model: BaseModel) -> None:
+    states = [encode_prompt(model, "a {}", _v())]
+    drawn = {}
+    for until, forwards in ((1.0, 10), (0.6, 8), (0.5, 8), (0.0, 5)):
+        before = model.counters.unet_forwards
+        settings = _settings(steps=5, guidance_until=until)
+        drawn[until] = _drawn(model, states, [5], settings)
+        assert model.counters.unet_forwards - before == forwards == settings.evaluations
+    assert torch.equal(drawn[0.6], drawn[0.5])
+    assert not torch.equal(drawn[1.0], drawn[0.6])
+    assert torch.equal(drawn[0.0], _drawn(model, states, [5], _settings(steps=5, guidance=1.0)))
+
+
+@pytest.mark.parametrize("places", [2, 8])
+def test_a_picture_does_not_depend_on_how_many_places_of_its_batch_are_filled_up(model: BaseModel, places: int) -> None:
+    mine, empty = encode_prompt(model, "a {}", _v()), encode_prompt(model, "", None)
+    alone = _drawn(model, [mine], [5], _settings(steps=10))
+    padded = _drawn(model, [mine] + [empty] * (places - 1), [5] + [0] * (places - 1), _settings(steps=10))
+    torch.testing.assert_close(padded[:1], alone, rtol=0, atol=1e-4)
+    difference = np.abs(model.decode(padded)[0].astype(int) - model.decode(alone)[0].astype(int))
+    assert difference.max() <= 1
+
+
+def test_pictures_are_decoded_in_one_shape_and_as_each_would_be_alone(
+    model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents = torch.randn(7, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    shapes = []
+    decode = model.vae.decode
+    monkeypatch.setattr(model.vae, "decode", lambda z: shapes.append(z.shape[0]) or decode(z))  # type: ignore[func-returns-value]
+    before = replace(model.counters)
+    together = model.decode(latents)
+    assert shapes == [4, 4]
+    assert model.counters.vae_decodes - before.vae_decodes == 7 and model.counters.padding - before.padding == 1
+    alone = np.concatenate([model.decode(latent[None]) for latent in latents])
+    assert np.abs(together.astype(int) - alone.astype(int)).max() <= 1
+
+
+def test_decoding_goes_on_in_smaller_parts_where_memory_runs_out(
+    model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    whole = model.decode(latents)
+    small = replace(model, decoding=MicroBatch(4))
+    decode = model.vae.decode
+
+    def tight(z: Tensor) -> Any:
+        if z.shape[0] > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return decode(z)
+
+    monkeypatch.setattr(model.vae, "decode", tight)
+    assert np.abs(small.decode(latents).astype(int) - whole.astype(int)).max() <= 1
+    assert small.reduced("drawing", "decoding") == {"micro_batch": {"decoding": {"samples": 1, "wanted": 4}}}

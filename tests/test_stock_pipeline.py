@@ -77,7 +77,7 @@ def _ours(folder: Path, prompt: str, settings: RenderSettings, seeds: list[int],
     empty = encode_prompt(model, settings.negative_prompt, None)
     latents = denoise(model, states.expand(len(seeds), -1, -1), empty, seeds, settings)
     assert latents is not None
-    return [model.decode(latent[None]) for latent in latents]
+    return list(model.decode(latents))
 
 
 def _stock(folder: Path, prompt: str, settings: RenderSettings, seed: int, tokens: int = 2) -> np.ndarray:
@@ -140,7 +140,8 @@ def test_pictures_show_what_the_comparison_is_about(vivid: dict[str, Path]) -> N
     def drawn(prompt: str, v: Tensor, empty: Tensor) -> np.ndarray:
         latents = denoise(model, encode_prompt(model, prompt, v), empty, [3], settings)
         assert latents is not None
-        return model.decode(latents)
+        (pixels,) = model.decode(latents)
+        return pixels
 
     plain = drawn("a {} person", v, empty)
     assert _difference(plain, drawn("a {} person", v.flip(0), empty)) > 20

@@ -78,9 +78,14 @@ def render(
     images_per_prompt: Annotated[int, typer.Option(min=1, max=1000)] = 4,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Denoising steps.")] = 50,
     guidance: Annotated[float, typer.Option(min=0, max=100, help="Classifier-free guidance scale.")] = 7.5,
+    guidance_until: Annotated[
+        float, typer.Option(min=0, max=1, help="Part of the steps that are guided; below 1 faster, approximate.")
+    ] = 1.0,
     scheduler: Annotated[str, typer.Option(help="dpmsolver++, ddim or euler.")] = "dpmsolver++",
     size: Annotated[int | None, typer.Option(help="Side in pixels; left out, the model's own.")] = None,
     negative_prompt: Annotated[str, typer.Option(help="What pictures should not show.")] = "",
+    format: Annotated[str, typer.Option(help="png, webp or jpeg.")] = "png",
+    quality: Annotated[int | None, typer.Option(min=1, max=100, help="Of webp and jpeg; left out, 90.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives every identity the same noise.")] = 0,
     images_per_batch: Annotated[int, typer.Option(min=1, max=256)] = 8,
     allow_pickle: AllowPickle = False,
@@ -102,9 +107,12 @@ def render(
         images_per_prompt=images_per_prompt,
         steps=steps,
         guidance=guidance,
+        guidance_until=guidance_until,
         scheduler=scheduler,
         size=size,
         negative_prompt=negative_prompt,
+        format=format,
+        quality=quality,
     )
     texts = load_prompts(prompts, Path.cwd())
     folder = find_embeddings(embeddings, allow_pickle=allow_pickle)

@@ -84,7 +84,7 @@ def draw_all(model: BaseModel, wearers: Sequence[str | Tensor], seed: int, batch
         seeds = [seed + number % len(SCENES) for number in range(first, first + len(chunk))]
         latents = denoise(model, chunk, empty, seeds, RENDER)
         assert latents is not None
-        pictures += [model.decode(latent[None]) for latent in latents]
+        pictures += list(model.decode(latents))
     return np.stack(pictures).reshape(len(wearers), len(SCENES), *pictures[0].shape)
 
 
