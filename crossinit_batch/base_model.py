@@ -38,6 +38,8 @@ class Counters:
     text_encodes: int = 0
     unet_forwards: int = 0
     padding: int = 0
+    photographs_judged: int = 0
+    pictures_judged: int = 0
 
 
 @dataclass(frozen=True)

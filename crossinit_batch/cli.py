@@ -46,6 +46,7 @@ for command in (
     runs.run,
     runs.resume,
     runs.render,
+    runs.evaluate,
     folders.plan,
     folders.status,
     folders.verify,

@@ -18,7 +18,10 @@ from crossinit_batch.store import Store
 
 @dataclass(frozen=True)
 class RunContext:
-    """The frozen plan, the store, whom to tell, and whether to stop; `inventory` is how the run found the folder."""
+    """The frozen plan, the store, whom to tell, and whether to stop; `inventory` is how the run found the folder.
+
+    `scores_only`: nothing is learned or drawn, what is drawn is scored.
+    """
 
     plan: Plan
     store: Store
@@ -27,6 +30,7 @@ class RunContext:
     stop: StopRequest
     allow_pickle: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    scores_only: bool = False
 
     @property
     def pending_batches(self) -> list[JobBatch]:

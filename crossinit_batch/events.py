@@ -80,6 +80,15 @@ class ImagesDone(_Happening):
 
 
 @dataclass(frozen=True)
+class ScoresDone(_Happening):
+    """The scores of `images` more pictures of an identity were stored."""
+
+    method: str
+    identity: str
+    images: int
+
+
+@dataclass(frozen=True)
 class CheckpointSaved(_Happening):
     """A batch can go on from `step` after a crash."""
 
@@ -143,6 +152,7 @@ Event = (
     | DenoiseStepDone
     | EmbeddingDone
     | ImagesDone
+    | ScoresDone
     | CheckpointSaved
     | JobFailed
     | Note

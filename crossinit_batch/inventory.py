@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from crossinit_batch import layout
+from crossinit_batch.evaluation.scores import cells_done
+from crossinit_batch.events import JobFailed
 from crossinit_batch.plan import (
     Job,
     Plan,
@@ -22,13 +24,14 @@ from crossinit_batch.store import Store
 
 @dataclass(frozen=True)
 class JobState:
-    """One job: its embedding's state with the reason, and the pictures that are done, by name."""
+    """One job: its embedding's state with the reason, the pictures that are done, by name, and the prompts scored."""
 
     job: Job
     embedding: Literal["done", "new", "stale"]
     why: str
     pictures: frozenset[str]
     seconds: float | None
+    scored: frozenset[int] = frozenset()
 
     @property
     def has_embedding(self) -> bool:
@@ -48,6 +51,10 @@ class Inventory:
     checkpoints: tuple[str, ...] = field(default=())
 
     def is_done(self, state: JobState) -> bool:
+        return self.is_drawn(state) and (self.plan.judges is None or len(state.scored) == len(self.plan.prompts))
+
+    def is_drawn(self, state: JobState) -> bool:
+        """Whether only scores can be missing."""
         return state.has_embedding and len(state.pictures) == self.plan.pictures_a_job
 
     @property
@@ -58,6 +65,14 @@ class Inventory:
     @property
     def finished(self) -> bool:
         return all(self.is_done(state) for state in self.states.values())
+
+
+def read_failures(store: Store) -> list[JobFailed]:
+    """What failures.json says has failed; none where it is not there or not to be understood."""
+    rows = (store.read_json(layout.FAILURES) or {}).get("failures")
+    names = {field.name for field in fields(JobFailed)}
+    whole = [row for row in rows if isinstance(row, dict) and row.keys() == names] if isinstance(rows, list) else []
+    return [JobFailed(**{name: str(value) for name, value in row.items()}) for row in whole]
 
 
 def take_inventory(store: Store, plan: Plan) -> Inventory:
@@ -88,18 +103,40 @@ def _state(store: Store, plan: Plan, job: Job, sizes: Mapping[str, int]) -> JobS
     missing = missing_files(receipt, folder, sizes)
     if missing:
         return JobState(job, "stale", f"missing or of another size: {', '.join(missing)}", frozenset(), None)
-    return JobState(job, "done", "", pictures_done(store, plan, job, sizes), seconds)
+    images = _listed_receipt(store, layout.images_folder(*job.key), sizes)
+    return JobState(
+        job,
+        "done",
+        "",
+        _pictures_done(plan, job, images, sizes),
+        seconds,
+        _prompts_scored(store, plan, job, images, sizes),
+    )
 
 
-def pictures_done(store: Store, plan: Plan, job: Job, sizes: Mapping[str, int]) -> frozenset[str]:
+def _listed_receipt(store: Store, folder: str, sizes: Mapping[str, int]) -> Receipt | None:
+    """The receipt of a folder, which is read only where the listing has it."""
+    name = f"{folder}/{layout.RECEIPT_FILE}"
+    return read_receipt(store, name) if name in sizes else None
+
+
+def _pictures_done(plan: Plan, job: Job, receipt: Receipt | None, sizes: Mapping[str, int]) -> frozenset[str]:
     """The names of a job's pictures that stand as planned."""
-    folder = layout.images_folder(*job.key)
-    if f"{folder}/{layout.RECEIPT_FILE}" not in sizes:
-        return frozenset()
-    receipt = read_receipt(store, f"{folder}/{layout.RECEIPT_FILE}")
     if receipt is None:
         return frozenset()
+    folder = layout.images_folder(*job.key)
     return frozenset(picture.name for picture in plan.pictures(job) if _stands(receipt, folder, plan, picture, sizes))
+
+
+def _prompts_scored(
+    store: Store, plan: Plan, job: Job, images: Receipt | None, sizes: Mapping[str, int]
+) -> frozenset[int]:
+    """The prompts of a job whose scores stand as planned, of these pictures by these judges."""
+    folder = layout.scores_folder(*job.key)
+    receipt = _listed_receipt(store, folder, sizes) if plan.judges else None
+    if receipt is None or missing_files(receipt, folder, sizes):
+        return frozenset()
+    return cells_done(plan, job, images, receipt)
 
 
 def _stands(receipt: Receipt, folder: str, plan: Plan, picture: PlannedPicture, sizes: Mapping[str, int]) -> bool:

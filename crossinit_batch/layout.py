@@ -4,8 +4,9 @@ manifest.yaml  plan.json                      what was asked, what was planned
 initial/<digest>.safetensors                  the initial vectors that were used
 <method>/<identity>/learned_embeds.safetensors  losses.csv  receipt.json
 <method>/<identity>/images/<nn-prompt-slug>/<kkk>.png|webp|jpg   images/receipt.json
+<method>/<identity>/scores/scores.csv  scores/receipt.json
 gallery/index.html  gallery/sources/<identity>-<digest>.jpg
-report.md  failures.json
+scores.csv  summary.csv  report.md  report.html  failures.json
 _state/checkpoints/<batch digest>.safetensors  only while a batch is being optimised
 _state/aside/…                                 files that did not match their receipt
 """
@@ -18,6 +19,9 @@ MANIFEST = "manifest.yaml"
 PLAN = "plan.json"
 FAILURES = "failures.json"
 REPORT = "report.md"
+REPORT_PAGE = "report.html"
+SCORES = "scores.csv"
+SUMMARY = "summary.csv"
 GALLERY = "gallery/index.html"
 CHECKPOINTS = "_state/checkpoints"
 ASIDE = "_state/aside"
@@ -26,9 +30,10 @@ LOCK = "_state/run.lock"
 EMBEDDING_FILE = "learned_embeds.safetensors"
 LOSSES_FILE = "losses.csv"
 RECEIPT_FILE = "receipt.json"
+SCORES_FILE = "scores.csv"
 
 RESERVED_NAMES = frozenset(
-    {"initial", "gallery", "_state", MANIFEST, PLAN, FAILURES, REPORT, "report.html", "scores.csv"}
+    {"initial", "gallery", "_state", MANIFEST, PLAN, FAILURES, REPORT, REPORT_PAGE, SCORES, SUMMARY}
 )
 """Names at the top of the folder that no method may take."""
 
@@ -49,13 +54,22 @@ def images_folder(method: str, identity: str) -> str:
     return f"{method}/{identity}/images"
 
 
+def scores_folder(method: str, identity: str) -> str:
+    return f"{method}/{identity}/scores"
+
+
 SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 """Of picture files, by their format."""
 
 
+def prompt_folder(number: int, prompt: Prompt) -> str:
+    """The folder of a prompt's pictures, relative to an images folder; numbers count from 0."""
+    return f"{number:02d}-{prompt.slug}"
+
+
 def image_name(number: int, prompt: Prompt, index: int, kind: str = "png") -> str:
     """The name of picture `index` of prompt `number`, relative to its images folder; numbers count from 0."""
-    return f"{number:02d}-{prompt.slug}/{index:03d}{SUFFIXES[kind]}"
+    return f"{prompt_folder(number, prompt)}/{index:03d}{SUFFIXES[kind]}"
 
 
 def other_kinds(name: str) -> list[str]:

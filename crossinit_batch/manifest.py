@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crossinit_batch.errors import ManifestError
+from crossinit_batch.evaluation_entry import read_evaluation
 from crossinit_batch.listings import LocalListings
 from crossinit_batch.manifest_reader import Reader
 from crossinit_batch.manifest_schema import ManifestFile, ManifestHead
@@ -18,7 +19,7 @@ from crossinit_batch.people import Identity, read_people
 from crossinit_batch.places import Refused, local_path, location, problem_of_text
 from crossinit_batch.prompt_file import problem_of_spec, prompts_path, read_prompt_file, read_prompt_list
 from crossinit_batch.prompts import PROMPT_SETS, Prompt
-from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
+from crossinit_batch.settings import ComputeSettings, EvaluationSettings, ModelSettings, RenderSettings
 from crossinit_batch.text_file import read_text
 from crossinit_batch.wording import shown
 from crossinit_batch.yaml_nodes import ListNode, MapNode, Node
@@ -39,6 +40,7 @@ class Manifest:
     prompts: tuple[Prompt, ...]
     render: RenderSettings
     compute: ComputeSettings
+    evaluate: EvaluationSettings | None = None
 
 
 def load_manifest(path: str | Path) -> Manifest:
@@ -80,6 +82,7 @@ class _Loader:
             prompts=self.prompts(values.get("prompts", "paper")),
             render=head.render,
             compute=head.compute,
+            evaluate=read_evaluation(self.reader, self.root.values.get("evaluate"), head, self.folder),
         )
 
     def name(self, head: ManifestHead) -> str:

@@ -11,6 +11,7 @@ from crossinit_batch.naming import ID_PATTERN, METHOD_PATTERN
 from crossinit_batch.settings import (
     ComputeSettings,
     EmbeddingSettings,
+    EvaluationSettings,
     InitSettings,
     ModelSettings,
     RenderSettings,
@@ -70,6 +71,9 @@ class ManifestHead(Settings):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="What all randomness is derived from.")
     render: RenderSettings = Field(default_factory=RenderSettings, description="How pictures are drawn.")
     compute: ComputeSettings = Field(default_factory=ComputeSettings, description="How the work is cut up.")
+    evaluate: Literal["demo"] | EvaluationSettings | None = Field(
+        None, description="By which judges pictures are scored: a mapping, or demo for the small world's; absent, none."
+    )
 
     @field_validator("version")
     @classmethod

@@ -120,10 +120,10 @@ def component_digest(component: Path, variant: str | None, remember: bool) -> st
     files = sorted(path for path in component.iterdir() if path.suffix in (".json", ".txt") and path.is_file())
     if component.name in WEIGHTS:
         files = [component / "config.json", *_weight_files(component, variant)]
-    return digest_of("component", {path.name: _file_digest(path, remember) for path in files})
+    return digest_of("component", {path.name: file_digest(path, remember) for path in files})
 
 
-def _file_digest(path: Path, remember: bool) -> str:
+def file_digest(path: Path, remember: bool) -> str:
     """A file's SHA-256: the hub's cache has it as the blob's name; of other large files we remember it."""
     blob = path.resolve()
     if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):

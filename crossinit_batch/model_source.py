@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,13 @@ def locate_model(settings: ModelSettings, *, fetch: bool = True) -> ModelSource 
     elif settings.id.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(settings.id):
         raise _no_model(settings.id)
     else:
-        folder = _hub_folder(settings, fetch)
+        folder = hub_folder(
+            settings.id,
+            settings.revision,
+            patterns(settings.variant),
+            lambda found: is_whole(found, settings.variant),
+            fetch,
+        )
         revision = folder.name if folder is not None else None
     if folder is None:
         return None
@@ -124,46 +131,47 @@ def _demo_folder(fetch: bool) -> Path | None:
     return folder
 
 
-def _hub_folder(settings: ModelSettings, fetch: bool) -> Path | None:
-    """The snapshot folder of a hub id, from the local cache where it is complete there, else downloaded."""
+def hub_folder(
+    name: str, revision: str | None, files: list[str], is_whole: Callable[[Path], bool], fetch: bool
+) -> Path | None:
+    """The snapshot folder of a hub id with these files, from the local cache where it is whole, else downloaded.
+
+    None where it is not here and `fetch` does not allow bringing it; ModelError where it cannot be had.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
-    wanted: dict[str, Any] = {
-        "repo_id": settings.id,
-        "revision": settings.revision,
-        "allow_patterns": patterns(settings.variant),
-    }
+    wanted: dict[str, Any] = {"repo_id": name, "revision": revision, "allow_patterns": files}
     try:
         cached = Path(snapshot_download(**wanted, local_files_only=True))
-        if is_whole(cached, settings.variant):
+        if is_whole(cached):
             return cached
     except HFValidationError:
-        raise _no_model(settings.id) from None
+        raise _no_model(name) from None
     except (ValueError, OSError):
         pass  # not in the cache, or not whole: the lines below say what to do about it
-    if settings.id in MIRRORS:
+    if name in MIRRORS:
         raise ModelError(
-            f"model {settings.id!r} was taken off the hub by its owner and is not whole in the local cache",
-            f"Others keep the same weights: {', '.join(f'`model: {one}`' for one in MIRRORS[settings.id])}",
+            f"model {name!r} was taken off the hub by its owner and is not whole in the local cache",
+            f"Others keep the same weights: {', '.join(f'`model: {one}`' for one in MIRRORS[name])}",
         )
     if not fetch:
         return None
     try:
         return Path(snapshot_download(**wanted))
     except Exception as error:  # the hub client's errors have no common base but Exception
-        raise _download_error(settings, error) from None
+        raise _download_error(name, revision, error) from None
 
 
-def _download_error(settings: ModelSettings, error: Exception) -> ModelError:
+def _download_error(name: str, revision: str | None, error: Exception) -> ModelError:
     """What the hub's answer means for the user."""
     from huggingface_hub import constants, errors
 
-    what = f"model {settings.id!r}"
+    what = f"model {name!r}"
     if isinstance(error, errors.GatedRepoError):
         return ModelError(f"{what} is gated", "Accept its licence on its page, then log in with: hf auth login")
     if isinstance(error, errors.RevisionNotFoundError):
-        return ModelError(f"{what} has no revision {settings.revision!r}", "Look up its commits on its page.")
+        return ModelError(f"{what} has no revision {revision!r}", "Look up its commits on its page.")
     if isinstance(error, errors.RepositoryNotFoundError):
         hint = "Check its spelling, or log in with: hf auth login"
         return ModelError(f"{what} is not on the hub, or is private", hint)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from crossinit_batch import layout
-from crossinit_batch.errors import OutputError
+from crossinit_batch.evaluation.judges import planned_judges
 from crossinit_batch.inventory import Inventory, JobState, take_inventory
 from crossinit_batch.manifest import Manifest
 from crossinit_batch.model_source import locate_model
-from crossinit_batch.plan import DamagedPlan, Plan, make_plan, read_plan
+from crossinit_batch.plan import DamagedPlan, Plan, frozen_plan, make_plan, read_plan
 from crossinit_batch.progress_lines import count
 from crossinit_batch.redact import shown
 from crossinit_batch.store import Store
@@ -40,7 +40,8 @@ def overview_of(manifest: Manifest) -> tuple[Inventory, bool]:
     except DamagedPlan:
         frozen = None
     dtype = frozen.model.dtype if frozen and manifest.model.dtype == "auto" else manifest.model.dtype
-    return take_inventory(store, make_plan(manifest, source, dtype)), source is not None
+    judges = planned_judges(manifest.evaluate, fetch=False)
+    return take_inventory(store, make_plan(manifest, source, dtype, judges)), source is not None
 
 
 def work_left(inventory: Inventory) -> Work:
@@ -109,12 +110,7 @@ class Status:
 
 def status_of(store: Store) -> Status:
     """Read how far a run is from what it has stored."""
-    plan = read_plan(store)
-    if plan is None:
-        raise OutputError(
-            f"{store} has no {layout.PLAN}, so it is not an output folder of crossinit",
-            "Name the folder that a manifest's `output:` names.",
-        )
+    plan = frozen_plan(store)
     rows = (store.read_json(layout.FAILURES) or {}).get("failures")
     failures = tuple(row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else ()
     return Status(take_inventory(store, plan), failures)

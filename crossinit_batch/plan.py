@@ -20,7 +20,7 @@ from crossinit_batch.methods import Method
 from crossinit_batch.model_source import ModelSource
 from crossinit_batch.picture_text import model_label
 from crossinit_batch.prompts import Prompt
-from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
+from crossinit_batch.settings import ComputeSettings, EvaluationSettings, ModelSettings, RenderSettings
 from crossinit_batch.store import Store, read_source, reason_of
 
 SCHEMA = 1
@@ -61,6 +61,43 @@ class PlannedModel(_Record):
     def label(self) -> str:
         """What results say they were made with: a hub id, or a folder's last name, never a path."""
         return model_label(self.settings.id)
+
+
+class PlannedJudges(_Record):
+    """By which judges pictures are scored: the SHA-256 of their files, for CLIP the digest of its files."""
+
+    settings: EvaluationSettings
+    detector: str = ""
+    recogniser: str = ""
+    clip: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The digest of all in the judges that decides a score; scores of two digests are never compared."""
+        identity, template = self.settings.identity, None
+        if identity is not None:
+            from crossinit_batch.evaluation.alignment import TEMPLATE_DIGEST
+
+            template = TEMPLATE_DIGEST
+        return digest_of(
+            "judges",
+            {
+                "detector": self.detector,
+                "recogniser": self.recogniser,
+                "layout": identity.layout if identity else None,
+                "confidence": identity.confidence if identity else None,
+                "template": template,
+                "clip": self.clip,
+            },
+        )
+
+    def judges_identity(self, prompt: Prompt) -> bool:
+        """Whether a likeness is expected in pictures of this prompt."""
+        return self.settings.identity is not None and prompt.category not in self.settings.identity.without
+
+    def has_second_person(self, prompt: Prompt) -> bool:
+        """Whether somebody else is meant to be in pictures of this prompt."""
+        return self.settings.identity is not None and prompt.category in self.settings.identity.second_person
 
 
 class Job(_Record):
@@ -108,6 +145,7 @@ class Plan(_Record):
     identities: tuple[PlannedIdentity, ...]
     jobs: tuple[Job, ...]
     batches: tuple[JobBatch, ...] = Field(default=())
+    judges: PlannedJudges | None = None
 
     def method(self, name: str) -> Method:
         return next(method for method in self.methods if method.name == name)
@@ -132,9 +170,13 @@ class Plan(_Record):
 
     def pictures(self, job: Job) -> Iterator[PlannedPicture]:
         """Every picture of a job, in the order of prompts and indices."""
-        for number, prompt in enumerate(self.prompts):
-            for index in range(self.render.images_per_prompt):
-                yield PlannedPicture(job, number, prompt, index, self.render.format)
+        for number in range(len(self.prompts)):
+            yield from self.pictures_of_prompt(job, number)
+
+    def pictures_of_prompt(self, job: Job, number: int) -> Iterator[PlannedPicture]:
+        """The pictures of one prompt of a job, in the order of indices."""
+        for index in range(self.render.images_per_prompt):
+            yield PlannedPicture(job, number, self.prompts[number], index, self.render.format)
 
     @property
     def pictures_a_job(self) -> int:
@@ -157,7 +199,7 @@ class PlannedPicture:
         return layout.image_name(self.number, self.prompt, self.index, self.kind)
 
 
-def make_plan(manifest: Manifest, source: ModelSource | None, dtype: str) -> Plan:
+def make_plan(manifest: Manifest, source: ModelSource | None, dtype: str, judges: PlannedJudges | None = None) -> Plan:
     """The plan of a manifest on this model in this precision, without batches; reads every photograph once.
 
     `source` None stands for a model that is not on this machine yet: then no digest can match a stored result.
@@ -197,6 +239,7 @@ def make_plan(manifest: Manifest, source: ModelSource | None, dtype: str) -> Pla
         compute=manifest.compute,
         identities=identities,
         jobs=tuple(jobs),
+        judges=judges,
     )
 
 
@@ -297,6 +340,17 @@ def balanced(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
 def write_plan(store: Store, plan: Plan) -> None:
     """Freeze the plan in the output folder."""
     store.write_json(layout.PLAN, plan.model_dump(mode="json"))
+
+
+def frozen_plan(store: Store) -> Plan:
+    """The frozen plan of an output folder that must have one; OutputError where it has none that we can read."""
+    plan = read_plan(store)
+    if plan is None:
+        raise OutputError(
+            f"{store} has no {layout.PLAN}, so it is not an output folder of crossinit",
+            "Name the folder that a manifest's `output:` names.",
+        )
+    return plan
 
 
 def read_plan(store: Store) -> Plan | None:

@@ -21,6 +21,7 @@ from crossinit_batch.events import (
     RunFinished,
     RunInterrupted,
     RunStarted,
+    ScoresDone,
     StepDone,
     Warned,
 )
@@ -104,6 +105,8 @@ def sentences(event: Event, tally: Tally) -> list[str]:
         case ImagesDone():
             done = f"{count(event.images, 'image')} done ({_images(tally)})"
             return [f"{shown(event.method)}: {shown(event.identity)}: {done}"]
+        case ScoresDone():
+            return [f"{shown(event.method)}: {shown(event.identity)}: {count(event.images, 'image')} scored"]
         case CheckpointSaved():
             return [f"{shown(event.method)}: {people(event.identities)}: checkpoint at step {event.step}"]
         case JobFailed():

@@ -30,12 +30,15 @@ class ReceiptFile(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What a job left in its folder. `digest` is the job's; the pictures of one folder have one each instead."""
+    """What a job left in its folder. `digest` is the job's, or the judges'.
+
+    The pictures of one folder have a digest each, the cells of scores too, in `facts`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
     receipt: int = SCHEMA
-    kind: Literal["embedding", "images"]
+    kind: Literal["embedding", "images", "scores"]
     method: str
     identity: str
     digest: str

@@ -13,7 +13,9 @@ from crossinit_batch import layout
 from crossinit_batch.context import RunContext, machine_facts
 from crossinit_batch.device import choose_device, resolve_dtype
 from crossinit_batch.engines.local import run_local
-from crossinit_batch.errors import CrossinitError, Interrupted, OutputError
+from crossinit_batch.errors import CrossinitError, Interrupted, OutputError, RequestError
+from crossinit_batch.evaluation.judges import check_judges, planned_judges
+from crossinit_batch.evaluation_entry import default_evaluation
 from crossinit_batch.events import (
     EmbeddingDone,
     Event,
@@ -24,13 +26,23 @@ from crossinit_batch.events import (
     RunFinished,
     RunInterrupted,
     RunStarted,
+    ScoresDone,
     Warned,
 )
-from crossinit_batch.inventory import Inventory, take_inventory
+from crossinit_batch.inventory import Inventory, read_failures, take_inventory
 from crossinit_batch.manifest import Manifest
 from crossinit_batch.model_source import ModelSource, fetched_model
-from crossinit_batch.plan import DamagedPlan, Plan, make_plan, read_plan, with_batches, write_plan
-from crossinit_batch.settings import ModelSettings
+from crossinit_batch.plan import (
+    DamagedPlan,
+    Plan,
+    PlannedJudges,
+    frozen_plan,
+    make_plan,
+    read_plan,
+    with_batches,
+    write_plan,
+)
+from crossinit_batch.settings import EvaluationSettings, ModelSettings
 from crossinit_batch.showcase import write_gallery, write_report
 from crossinit_batch.stopping import StopRequest
 from crossinit_batch.store import Store, reason_of
@@ -57,10 +69,11 @@ class RunResult:
     store: Store
     inventory: Inventory
     failures: tuple[JobFailed, ...]
+    scores_only: bool = False
 
     @property
     def exit_code(self) -> int:
-        return 0 if self.inventory.finished and not self.failures else 1
+        return 0 if (self.scores_only or self.inventory.finished) and not self.failures else 1
 
 
 @dataclass
@@ -71,6 +84,7 @@ class _Tally:
     failures: list[JobFailed] = field(default_factory=list)
     embeddings: int = 0
     images: int = 0
+    scores: int = 0
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -80,12 +94,14 @@ class _Tally:
                 self.embeddings += 1
             case ImagesDone():
                 self.images += event.images
+            case ScoresDone():
+                self.scores += event.images
         self.report(event)
 
 
 def run_manifest(manifest: Manifest, report: Reporter, stop: StopRequest, options: RunOptions) -> RunResult:
     """Plan a manifest and do what is not done yet."""
-    plan_it = partial(make_plan, manifest)
+    plan_it = partial(make_plan, manifest, judges=_judges(manifest.evaluate, report))
     return run_plan(Store(manifest.output), manifest.model, plan_it, report, stop, options, manifest.text)
 
 
@@ -107,7 +123,7 @@ def run_plan(
     device = choose_device(options.device)
     store.prepare()
     with store.locked():
-        frozen = _frozen_plan(store, report)
+        frozen = _earlier_plan(store, report)
         asked = frozen.model.dtype if frozen and model.dtype == "auto" else model.dtype
         plan = plan_it(source=source, dtype=resolve_dtype(asked, device))
         if text is not None:
@@ -115,14 +131,41 @@ def run_plan(
         return _execute(store, plan, frozen, source, str(device), report, stop, options)
 
 
+def _judges(settings: EvaluationSettings | None, report: Reporter) -> PlannedJudges | None:
+    """What the judges are; a CLIP model that is not here is fetched, never without a word."""
+    judges = planned_judges(settings, fetch=False)
+    if judges is not None and judges.clip == "unknown" and judges.settings.prompt is not None:
+        report(Note(f"fetching the prompt judge {judges.settings.prompt.model} from the hub"))
+        judges = planned_judges(settings)
+    if judges is not None:
+        check_judges(judges)
+    return judges
+
+
+def evaluate(
+    store: Store, settings: EvaluationSettings | None, report: Reporter, stop: StopRequest, options: RunOptions
+) -> RunResult:
+    """Score the pictures that an output folder has, drawing none.
+
+    By the judges that are given, else the plan's, else the demo model's own or CLIP alone.
+    """
+    plan = frozen_plan(store)
+    if settings is None:
+        planned = plan.judges.settings if plan.judges else None
+        settings = planned or default_evaluation(plan.model.settings.id == "demo")
+    judges = _judges(settings, report)
+    if judges is None:
+        raise RequestError("there is no judge to evaluate by", "Name --recogniser with --detector, or --clip.")
+    device = choose_device(options.device)
+    store.prepare()
+    with store.locked():
+        asked = plan.model_copy(update={"judges": judges})
+        return _execute(store, asked, plan, None, str(device), report, stop, options)
+
+
 def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOptions) -> RunResult:
     """Go on with the plan that is frozen in an output folder."""
-    plan = read_plan(store)
-    if plan is None:
-        raise OutputError(
-            f"{store} has no {layout.PLAN}, so it is not an output folder of crossinit",
-            "Name the folder that a manifest's `output:` names.",
-        )
+    plan = frozen_plan(store)
     source = fetched_model(plan.model.pinned)
     if source.fingerprint != plan.model.fingerprint:
         raise OutputError(
@@ -136,7 +179,7 @@ def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOption
         return _execute(store, plan, plan, source, str(device), report, stop, options)
 
 
-def _frozen_plan(store: Store, report: Reporter) -> Plan | None:
+def _earlier_plan(store: Store, report: Reporter) -> Plan | None:
     """The plan of an earlier run in this folder; a damaged one is as none, since receipts say what is done."""
     try:
         return read_plan(store)
@@ -149,13 +192,13 @@ def _execute(
     store: Store,
     plan: Plan,
     frozen: Plan | None,
-    source: ModelSource,
+    source: ModelSource | None,
     device: str,
     report: Reporter,
     stop: StopRequest,
     options: RunOptions,
 ) -> RunResult:
-    """Freeze the plan, do its batches, and write gallery, report and failures."""
+    """Freeze the plan, do its batches, and write gallery, report and failures; without a `source` only score."""
     began = time.monotonic()
     swept = store.sweep()
     inventory = take_inventory(store, plan)
@@ -167,7 +210,7 @@ def _execute(
     if swept:
         tally(Note(f"removed {swept} temporary files of a run that was killed"))
     facts = machine_facts(device, plan.model.dtype)
-    context = RunContext(plan, store, inventory, tally, stop, options.allow_pickle, facts)
+    context = RunContext(plan, store, inventory, tally, stop, options.allow_pickle, facts, source is None)
     try:
         with stop.listening():
             counters = run_local(context, source, device)
@@ -179,7 +222,8 @@ def _execute(
         raise
     after = take_inventory(store, plan)
     # Where a whole batch failed, some of its jobs may have been done before.
-    failures = [
+    before = _earlier_failures(store, after) if source is None else []
+    failures = before + [
         failure for failure in tally.failures if not after.is_done(after.states[failure.method, failure.identity])
     ]
     seconds = time.monotonic() - began
@@ -191,7 +235,7 @@ def _execute(
         write_report(store, after, failures, {"Last run": last})
     skipped = sum(state.has_embedding for state in inventory.states.values())
     tally(RunFinished(store.url, tally.embeddings, tally.images, len(failures), skipped, seconds))
-    return RunResult(store, after, tuple(failures))
+    return RunResult(store, after, tuple(failures), source is None)
 
 
 @contextlib.contextmanager
@@ -240,11 +284,20 @@ def _started(store: Store, plan: Plan, inventory: Inventory, device: str) -> Run
     )
 
 
+def _earlier_failures(store: Store, inventory: Inventory) -> list[JobFailed]:
+    """What a run before failed to learn or draw and is not there yet: scoring alone does not mend it."""
+    found = [failure for failure in read_failures(store) if failure.stage != "evaluate"]
+    states = [inventory.states.get((failure.method, failure.identity)) for failure in found]
+    return [
+        failure
+        for failure, state in zip(found, states, strict=True)
+        if state is not None and not inventory.is_drawn(state)
+    ]
+
+
 def _write_failures(store: Store, failures: list[JobFailed]) -> None:
     """Write failures.json, or remove it where nothing failed."""
     if not failures:
         store.remove(layout.FAILURES)
         return
-    fields = ("method", "identity", "stage", "reason", "hint")
-    rows = [{name: getattr(failure, name) for name in fields} for failure in failures]
-    store.write_json(layout.FAILURES, {"failures": rows})
+    store.write_json(layout.FAILURES, {"failures": [asdict(failure) for failure in failures]})

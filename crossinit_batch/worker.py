@@ -1,18 +1,22 @@
-"""One device: loads the base model once and does one batch of jobs after another, whatever the engine."""
+"""One device: loads the models once and does one batch of jobs after another, whatever the engine."""
 
 from __future__ import annotations
 
 import gc
 import os
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from crossinit_batch.base_model import BaseModel
+from crossinit_batch.base_model import BaseModel, Counters
 from crossinit_batch.context import RunContext
 from crossinit_batch.errors import CrossinitError, Interrupted, JobError
+from crossinit_batch.evaluation.judges import Judges
+from crossinit_batch.evaluation.scoring import Scorer, Vector
 from crossinit_batch.events import JobFailed, Note, Warned
 from crossinit_batch.initial_vector import InitialVector, initial_vector
+from crossinit_batch.model_source import ModelSource
 from crossinit_batch.personalize import import_batch, learn_batch
 from crossinit_batch.pictures import PictureBatch
 from crossinit_batch.plan import JobBatch
@@ -20,24 +24,45 @@ from crossinit_batch.render import encode_prompt
 
 
 class Worker:
-    """Holds the model and what is computed once from it; no state that matters, the store has that."""
+    """Holds the models and what is computed once from them; no state that matters, the store has that."""
 
-    def __init__(self, context: RunContext, model: BaseModel) -> None:
-        self.context, self.model = context, model
+    def __init__(
+        self, context: RunContext, source: ModelSource | None, device: torch.device, counters: Counters
+    ) -> None:
+        """`source` is None where nothing is to be learned or drawn."""
+        self.context, self.source, self.device, self.counters = context, source, device, counters
         self._initial: dict[str, InitialVector] = {}
         self._empty: Tensor | None = None
-        self._warn_of_cut_prompts()
+        self._faces: dict[str, list[Vector]] = {}
+
+    @cached_property
+    def model(self) -> BaseModel:
+        """The base model, loaded when something is to be learned or drawn."""
+        assert self.source is not None
+        model = BaseModel.load(self.source, self.device, self.context.plan.model.dtype, self.counters)
+        self._warn_of_cut_prompts(model)
+        return model
+
+    @cached_property
+    def judges(self) -> Judges:
+        """The judges, loaded when something is to be scored."""
+        assert self.context.plan.judges is not None
+        return Judges.load(self.context.plan.judges, self.device)
 
     def do(self, batch: JobBatch) -> None:
         """Do what is left of a batch. Whatever fails is reported and does not stop the others; Interrupted passes."""
         stage: str = batch.work
         try:
-            if batch.work == "learn":
-                learn_batch(self.context, self.model, batch, self._initial_vector(batch.method))
-            elif batch.work == "import":
-                import_batch(self.context, self.model, batch)
-            stage = "render"
-            PictureBatch(self.context, self.model, batch, self._empty_states()).draw()
+            if not self._is_drawn(batch):
+                if batch.work == "learn":
+                    learn_batch(self.context, self.model, batch, self._initial_vector(batch.method))
+                elif batch.work == "import":
+                    import_batch(self.context, self.model, batch)
+                stage = "render"
+                PictureBatch(self.context, self.model, batch, self._empty_states()).draw()
+            if self.context.plan.judges is not None:
+                stage = "evaluate"
+                Scorer(self.context, self.judges, self.counters, self._faces).score(batch)
         except Interrupted:
             raise
         except CrossinitError as error:
@@ -55,6 +80,13 @@ class Worker:
                 raise
             hint = "This is an error of crossinit's own: please report it, with the output under CROSSINIT_DEBUG=1."
             self._fail(batch, stage, f"{type(error).__name__}: {error}", hint)
+
+    def _is_drawn(self, batch: JobBatch) -> bool:
+        """Whether only scores can be missing, or only they are asked for."""
+        inventory = self.context.inventory
+        return self.context.scores_only or all(
+            inventory.is_drawn(inventory.states[job.key]) for job in self.context.jobs_of(batch)
+        )
 
     def _fail(self, batch: JobBatch, stage: str, reason: str, hint: str) -> None:
         """Report every job of the batch that had something left to do."""
@@ -79,11 +111,11 @@ class Worker:
             self._empty = encode_prompt(self.model, self.context.plan.render.negative_prompt.replace("{}", ""), None)
         return self._empty
 
-    def _warn_of_cut_prompts(self) -> None:
+    def _warn_of_cut_prompts(self, model: BaseModel) -> None:
         """Say which prompts are longer than the text encoder reads, and what of them is lost."""
         for prompt in self.context.plan.prompts:
             try:
-                cut = self.model.caption(prompt.text, tokens=2).cut
+                cut = model.caption(prompt.text, tokens=2).cut
             except JobError:
                 continue
             if cut:

@@ -1,4 +1,4 @@
-"""Commands that do work: run, resume, render."""
+"""Commands that do work: run, resume, render, evaluate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crossinit_batch.commands.options import AllowPickle, Device, Json, Offline, Quiet, go_offline
+from crossinit_batch.commands.options import (
+    AllowPickle,
+    Device,
+    Json,
+    Offline,
+    OutputArgument,
+    Quiet,
+    go_offline,
+)
 from crossinit_batch.errors import OutputError, RequestError
 from crossinit_batch.terminal import out, tell
 
@@ -142,6 +150,34 @@ def render(
         )
     options = RunOptions(device, allow_pickle)
     _carry_out(lambda report, stop: run_plan(store, settings, plan_it, report, stop, options), json, quiet)
+
+
+def evaluate(
+    output: OutputArgument,
+    recogniser: Annotated[str | None, typer.Option(help="A face recognition network, .onnx; or demo.")] = None,
+    detector: Annotated[str | None, typer.Option(help="A face detector in YuNet's layout, .onnx; or demo.")] = None,
+    layout: Annotated[str, typer.Option(help="The recogniser's: arcface, adaface or sface.")] = "arcface",
+    clip: Annotated[str | None, typer.Option(help="A CLIP model: a hub id, a local folder, or demo.")] = None,
+    device: Device = None,
+    offline: Offline = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score the pictures of an output folder: who is in them, and whether they show the prompt.
+
+    Judges left out are the plan's; where it has none, the demo model's own, else CLIP alone. Face networks are never
+    downloaded. What is scored already is kept, unless judges or pictures have changed.
+    """
+    go_offline(offline)
+    from crossinit_batch.evaluation_entry import evaluation_of_options
+
+    settings = evaluation_of_options(recogniser, detector, clip, layout)
+    from crossinit_batch.run import RunOptions
+    from crossinit_batch.run import evaluate as evaluate_run
+    from crossinit_batch.store import Store
+
+    options, store = RunOptions(device), Store(output)
+    _carry_out(lambda report, stop: evaluate_run(store, settings, report, stop, options), json, quiet)
 
 
 def _latest_unfinished(folder: Path) -> str:

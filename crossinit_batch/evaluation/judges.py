@@ -1,0 +1,172 @@
+"""The judges of an evaluation: where their files are, what they are (digests), and the judges themselves."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crossinit_batch.digest import digest_of
+from crossinit_batch.errors import ModelError, RequestError
+from crossinit_batch.model_files import file_digest
+from crossinit_batch.model_source import hub_folder
+from crossinit_batch.plan import PlannedJudges
+from crossinit_batch.settings import DEFAULT_CLIP, DEMO_JUDGE, EvaluationSettings, IdentitySettings, PromptSettings
+from crossinit_batch.store import reason_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from crossinit_batch.evaluation.detection import FaceDetector
+    from crossinit_batch.evaluation.recognition import Recogniser
+    from crossinit_batch.evaluation.similarity import PromptJudge
+
+_CLIP_WEIGHTS = "model.safetensors"
+_CLIP_FILES = (
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    _CLIP_WEIGHTS,
+)
+_SAFE_REVISIONS = {DEFAULT_CLIP: "refs/pr/15"}
+"""Where the hub keeps a repository's weights as safetensors, if its main branch has only pickles."""
+
+
+def bundled_judge(name: str) -> Path:
+    """The path of a judge of the small world: detector.onnx, recogniser.onnx, or the folder clip."""
+    return Path(str(resources.files("crossinit_batch"))) / "demo" / "world" / "judges" / name
+
+
+def planned_judges(settings: EvaluationSettings | None, *, fetch: bool = True) -> PlannedJudges | None:
+    """What the judges of these settings are; CLIP is fetched where it is not here and `fetch` allows it.
+
+    RequestError for a file that is not there. A CLIP model that is not on this machine is "unknown".
+    """
+    if settings is None or (settings.identity is None and settings.prompt is None):
+        return None
+    detector = recogniser = clip = ""
+    if settings.identity is not None:
+        detector = file_sha256(detector_file(settings.identity))
+        recogniser = file_sha256(recogniser_file(settings.identity))
+    if settings.prompt is not None:
+        folder = clip_folder(settings.prompt, fetch)
+        clip = _clip_digest(folder, fetch) if folder else "unknown"
+    return PlannedJudges(settings=settings, detector=detector, recogniser=recogniser, clip=clip)
+
+
+def detector_file(settings: IdentitySettings) -> Path:
+    """Where the face detector lies."""
+    return _file(settings.detector, "detector.onnx")
+
+
+def recogniser_file(settings: IdentitySettings) -> Path:
+    """Where the recognition network lies."""
+    return _file(settings.weights, "recogniser.onnx")
+
+
+def _file(name: str, bundled: str) -> Path:
+    return bundled_judge(bundled) if name == DEMO_JUDGE else Path(name)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a judge's file; RequestError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RequestError(
+            f"the judge {path} cannot be read: {reason_of(error)}",
+            "Weights are never downloaded: put the file there, or name another.",
+        ) from None
+
+
+def clip_folder(settings: PromptSettings, fetch: bool) -> Path | None:
+    """The folder of a CLIP model, fetched from the hub where `fetch` allows it; None where it is not here."""
+    if settings.model == DEMO_JUDGE:
+        folder = bundled_judge("clip")
+    elif Path(settings.model).is_dir():
+        folder = Path(settings.model)
+    else:
+        revision = settings.revision or _SAFE_REVISIONS.get(settings.model)
+        found = hub_folder(settings.model, revision, list(_CLIP_FILES), _is_clip, fetch)
+        if found is None:
+            return None
+        folder = found
+    if not _is_clip(folder):
+        raise ModelError(
+            f"prompt judge {settings.model!r}: {folder} has no {_CLIP_WEIGHTS} beside a config.json",
+            "Name a CLIP model with safetensors: another `revision:`, or a folder that save_pretrained wrote.",
+        )
+    return folder
+
+
+def _is_clip(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("config.json", _CLIP_WEIGHTS))
+
+
+def _clip_digest(folder: Path, remember: bool) -> str:
+    files = {name: folder / name for name in _CLIP_FILES if (folder / name).is_file()}
+    return digest_of("clip", {name: file_digest(path, remember) for name, path in files.items()})
+
+
+def check_judges(planned: PlannedJudges) -> None:
+    """Open the networks once, so that a file of another layout is refused before any work; RequestError."""
+    _identity_judges(planned, "cpu")
+
+
+def _identity_judges(planned: PlannedJudges, device: str) -> tuple[FaceDetector | None, Recogniser | None]:
+    """The detector and the recogniser that were planned."""
+    settings = planned.settings.identity
+    if settings is None:
+        return None, None
+    from crossinit_batch.evaluation.detection import FaceDetector
+    from crossinit_batch.evaluation.networks import Network
+    from crossinit_batch.evaluation.recognition import Recogniser
+
+    found, known = detector_file(settings), recogniser_file(settings)
+    detector = FaceDetector(Network(_planned_bytes(found, planned.detector), found.name, device), settings.confidence)
+    recogniser = Recogniser(Network(_planned_bytes(known, planned.recogniser), known.name, device), settings.layout)
+    return detector, recogniser
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The judges that a plan names, loaded; None for a score that nobody gives."""
+
+    detector: FaceDetector | None
+    recogniser: Recogniser | None
+    prompt: PromptJudge | None
+
+    @classmethod
+    def load(cls, planned: PlannedJudges, device: torch.device) -> Judges:
+        """Load them; RequestError where a file is another than the one that was planned."""
+        detector, recogniser = _identity_judges(planned, str(device))
+        settings, prompt = planned.settings.prompt, None
+        if settings is not None:
+            from crossinit_batch.evaluation.similarity import PromptJudge
+
+            folder = clip_folder(settings, fetch=True)
+            if folder is None or _clip_digest(folder, remember=True) != planned.clip:
+                raise _changed(settings.model)
+            prompt = PromptJudge(folder, device)
+        return cls(detector, recogniser, prompt)
+
+
+def _planned_bytes(path: Path, expected: str) -> bytes:
+    if file_sha256(path) != expected:
+        raise _changed(str(path))
+    return path.read_bytes()
+
+
+def _changed(name: str) -> RequestError:
+    return RequestError(
+        f"the judge {name} has changed since the plan was made",
+        "Bring back the old one, or evaluate again: scores of different judges are never mixed.",
+    )

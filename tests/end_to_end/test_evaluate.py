@@ -1,0 +1,208 @@
+"""`evaluate:` and `crossinit evaluate` from the outside, on small judges."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from judges import MeanColors, make_clip, make_judges, make_recogniser
+from PIL import Image
+from tree import tree_of
+
+from crossinit_batch import layout
+from crossinit_batch.errors import Interrupted
+from crossinit_batch.evaluation.alignment import aligned
+from crossinit_batch.evaluation.detection import FaceDetector
+from crossinit_batch.evaluation.networks import Network
+from crossinit_batch.evaluation.scores import PictureScore, load_scores
+from crossinit_batch.events import ScoresDone, Warned
+from crossinit_batch.inventory import take_inventory
+from crossinit_batch.plan import read_plan
+from crossinit_batch.run import RunOptions, evaluate
+from crossinit_batch.settings import EvaluationSettings
+from crossinit_batch.store import Store
+from crossinit_batch.verify import verify
+
+from .small_run import Recorder, SmallRun, small_values
+
+PROMPTS = [
+    {"prompt": "a photo of a {} person", "category": "expression"},
+    {"prompt": "a {} person and Anne Hathaway sit on a sofa", "category": "interaction"},
+    {"prompt": "cubism painting of a {} person", "category": "style"},
+]
+
+
+@pytest.fixture(scope="session")
+def judges(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return make_judges(tmp_path_factory.mktemp("judges"))
+
+
+@pytest.fixture
+def small(photographs: Path, pipeline_folder: Path, judges: dict[str, Any]) -> SmallRun:
+    values = small_values(pipeline_folder, ("ada", "cy"), prompts=PROMPTS, evaluate={**judges})
+    values["render"] = {"images_per_prompt": 2, "steps": 2}
+    return SmallRun(photographs.parent, values)
+
+
+def scores_of(run: SmallRun, method: str, identity: str) -> list[PictureScore]:
+    data = run.store.read(f"{layout.scores_folder(method, identity)}/{layout.SCORES_FILE}")
+    assert data is not None
+    return load_scores(data)
+
+
+def scored(record: Recorder) -> int:
+    return sum(event.images for event in record.of(ScoresDone))
+
+
+def expected_score(small: SmallRun, judges: Any, identity: str, picture: str) -> tuple[int, list[float]]:
+    """Faces, and the cosine of each with the photograph, by networks that are not those of the program."""
+    detector = FaceDetector(Network(Path(judges["identity"]["detector"]).read_bytes(), "d"), 0.6)
+    recogniser = MeanColors()
+
+    def vectors(image: Image.Image) -> list[torch.Tensor]:
+        faces = [aligned(image, face.landmarks) for face in detector.find(image)]
+        samples = [torch.from_numpy(face.astype(np.float32).transpose(2, 0, 1)) / 127.5 - 1 for face in faces]
+        return [torch.nn.functional.normalize(recogniser(sample[None])[0], dim=0) for sample in samples]
+
+    source = vectors(Image.open(small.folder / f"photos/{identity}.png").convert("RGB"))[0]
+    drawn = Path(small.output) / layout.images_folder("paper", identity) / picture
+    found = vectors(Image.open(drawn).convert("RGB"))
+    return len(found), [float(source @ vector) for vector in found]
+
+
+def test_a_run_scores_what_it_draws(small: SmallRun, judges: dict[str, Any]) -> None:
+    result, record = small.run()
+    assert result.exit_code == 0 and scored(record) == 2 * 2 * 6
+    for identity in ("ada", "cy"):
+        scores = scores_of(small, "paper", identity)
+        assert len(scores) == 6 and all(-1 <= score.prompt <= 1 for score in scores if score.prompt is not None)
+        for score in scores[:4]:
+            faces, cosines = expected_score(small, judges, identity, score.picture)
+            assert score.faces == faces
+            if faces:
+                assert score.identity == pytest.approx(cosines[0], abs=1e-5)
+                assert score.identity_best == pytest.approx(max(cosines), abs=1e-5)
+        for style in scores[4:]:
+            assert style.faces is None and style.identity is None and style.prompt is not None
+    assert verify(small.store).findings == ()
+
+
+def test_prompt_scores_are_transformers_own_cosines(small: SmallRun, judges: dict[str, Any]) -> None:
+    import transformers
+
+    small.run()
+    folder = judges["prompt"]["model"]
+    model = transformers.CLIPModel.from_pretrained(folder)
+    processor = transformers.CLIPProcessor.from_pretrained(folder)
+    score = scores_of(small, "paper", "ada")[0]
+    picture = Image.open(Path(small.output) / layout.images_folder("paper", "ada") / score.picture).convert("RGB")
+    inputs = processor(text=["a photo of a person"], images=[picture], return_tensors="pt", padding=True)
+    with torch.no_grad():
+        outputs = model(**inputs)
+    expected = float(torch.nn.functional.cosine_similarity(outputs.text_embeds, outputs.image_embeds))
+    assert score.prompt == pytest.approx(expected, abs=1e-5)
+
+
+def test_nothing_is_scored_twice_and_only_what_changed_is_scored_again(small: SmallRun, tmp_path: Path) -> None:
+    small.run()
+    before = tree_of(small.store)
+    result, record = small.run()
+    assert scored(record) == 0 and result.exit_code == 0 and tree_of(small.store) == before
+
+    small.values["prompts"] = [*PROMPTS, "a {} person on the beach"]
+    _, record = small.run()
+    assert scored(record) == 2 * 2 * 2  # the new prompt alone
+
+    other = make_clip(tmp_path / "other-clip", seed=5)
+    small.values["evaluate"] = {**small.values["evaluate"], "prompt": {"model": str(other)}}
+    _, record = small.run()
+    assert scored(record) == 2 * 2 * 8  # other judges: everything
+
+
+def test_stopped_while_scoring_it_goes_on_where_it_was(small: SmallRun) -> None:
+    small.run()
+    whole = tree_of(small.store)
+    cut = small.at("cut")
+    with pytest.raises(Interrupted):
+        cut.run(Recorder(when=lambda event, number: isinstance(event, ScoresDone) and number == 3))
+    first = scored(cut.resume()[1])
+    assert first == 6  # of the fourth job
+    assert {**tree_of(cut.store), layout.MANIFEST: ""} == {**whole, layout.MANIFEST: ""}
+
+
+def test_a_photograph_is_judged_once_for_all_methods_and_prompts(small: SmallRun) -> None:
+    small.run()
+    report = (small.store.read(layout.REPORT) or b"").decode()
+    assert "2 photographs judged" in report and "24 pictures judged" in report
+
+
+def test_evaluate_scores_a_folder_without_its_model(small: SmallRun, judges: dict[str, Any], monkeypatch: Any) -> None:
+    evaluated = small.at("whole")
+    evaluated.run()
+    del small.values["evaluate"]
+    small.run()
+    assert not [name for name in small.store.listing() if "/scores/" in name]
+    monkeypatch.setattr("crossinit_batch.worker.BaseModel", None)
+    settings = EvaluationSettings.model_validate(judges)
+    record = Recorder()
+    result = evaluate(small.store, settings, record, record.stop, RunOptions("cpu"))
+    assert result.exit_code == 0 and scored(record) == 24
+    for name in ("paper/ada", "quick/cy"):
+        assert small.store.read(f"{name}/scores/scores.csv") == evaluated.store.read(f"{name}/scores/scores.csv")
+    plan = read_plan(small.store)
+    assert plan is not None and plan.judges is not None and take_inventory(small.store, plan).finished
+
+
+def test_evaluate_draws_nothing_and_keeps_what_failed_before(small: SmallRun, judges: dict[str, Any]) -> None:
+    (small.folder / "photos/bad.png").write_bytes(b"no picture")
+    small.values["identities"].append("photos/bad.png")
+    del small.values["evaluate"]
+    assert small.run()[0].exit_code == 1
+    before = small.store.read(layout.FAILURES)
+    record = Recorder()
+    settings = EvaluationSettings.model_validate(judges)
+    result = evaluate(small.store, settings, record, record.stop, RunOptions("cpu"))
+    assert scored(record) == 24 and result.exit_code == 1
+    assert small.store.read(layout.FAILURES) == before
+
+
+def test_a_photograph_without_a_face_gives_no_identity_score(small: SmallRun) -> None:
+    Image.new("RGB", (96, 96), "blue").save(small.folder / "photos/ada.png")
+    result, record = small.run()
+    assert result.exit_code == 0
+    (warning,) = record.of(Warned)
+    assert "ada.png: no face is found in it" in warning.message
+    assert all(score.identity is None and score.prompt is not None for score in scores_of(small, "paper", "ada"))
+
+
+def test_a_recogniser_that_changes_under_a_run_is_refused(small: SmallRun, tmp_path: Path) -> None:
+    own = make_recogniser(tmp_path / "own.onnx")
+    small.values["evaluate"]["identity"] = {**small.values["evaluate"]["identity"], "weights": str(own)}
+    small.run()
+    for name in [name for name in small.store.listing() if "/scores/" in name]:
+        small.store.remove(name)
+    own.write_bytes(own.read_bytes() + b"\0")
+    result, _ = small.resume()
+    assert {failure.stage for failure in result.failures} == {"evaluate"}
+    assert all("has changed since the plan was made" in failure.reason for failure in result.failures)
+    assert json.loads(small.store.read(layout.FAILURES) or b"{}")["failures"]
+
+
+def test_a_picture_that_is_damaged_is_not_scored(small: SmallRun) -> None:
+    small.run()
+    picture = Path(small.output) / "paper/ada/images" / layout.image_name(0, read_prompts(small.store)[0], 0)
+    picture.write_bytes(picture.read_bytes()[:-1] + b"\0")
+    small.store.remove("paper/ada/scores/receipt.json")
+    result, _ = small.resume()
+    (failure,) = result.failures
+    assert (failure.identity, failure.stage) == ("ada", "evaluate") and "does not match its receipt" in failure.reason
+
+
+def read_prompts(store: Store) -> Any:
+    plan = read_plan(store)
+    assert plan is not None
+    return plan.prompts
