@@ -5,6 +5,7 @@
     │   ├── ManifestError     a manifest or prompts file; carries all its problems at once
     │   ├── ModelError        the base model cannot be had, or is of a kind we cannot use
     │   └── OutputError       the output folder cannot be used as asked
+    ├── OutputLost            the output folder takes nothing more: the run stops, what is done is kept
     ├── JobError              one job failed, the others go on: exit 1
     │   ├── PhotographError   a picture cannot be used
     │   └── EmbeddingError    an embedding file cannot be used
@@ -68,6 +69,14 @@ class ModelError(RequestError):
 
 class OutputError(RequestError):
     """The output folder cannot be used as asked."""
+
+
+class OutputLost(CrossinitError):
+    """The output folder takes nothing more, so that no job can go on; `reason` is the message without the place."""
+
+    def __init__(self, message: str, reason: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.reason = reason
 
 
 class JobError(CrossinitError):

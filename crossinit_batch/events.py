@@ -112,6 +112,17 @@ class JobFailed(_Happening):
 
 
 @dataclass(frozen=True)
+class StorageRetried(_Happening):
+    """Storage failed for a reason that may pass: attempt `attempt` of `attempts` comes in `seconds`."""
+
+    place: str
+    reason: str
+    attempt: int
+    attempts: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Note(_Happening):
     """Something worth a line."""
 
@@ -155,6 +166,7 @@ Event = (
     | ScoresDone
     | CheckpointSaved
     | JobFailed
+    | StorageRetried
     | Note
     | Warned
     | RunFinished

@@ -9,6 +9,8 @@ gallery/index.html  gallery/sources/<identity>-<digest>.jpg
 scores.csv  summary.csv  report.md  report.html  failures.json
 _state/checkpoints/<batch digest>.safetensors  only while a batch is being optimised
 _state/aside/…                                 files that did not match their receipt
+_state/run.lock  _state/<part>.lock            who is at work here, on a disk
+_state/leases/<name>.<n>.json                  the same in a bucket, while somebody is
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ GALLERY = "gallery/index.html"
 CHECKPOINTS = "_state/checkpoints"
 ASIDE = "_state/aside"
 LOCK = "_state/run.lock"
+LEASES = "_state/leases"
 
 EMBEDDING_FILE = "learned_embeds.safetensors"
 LOSSES_FILE = "losses.csv"
@@ -40,6 +43,10 @@ RESERVED_NAMES = frozenset(
 
 def initial_vector(digest: str) -> str:
     return f"initial/{digest[:16]}.safetensors"
+
+
+def part_lock(part: str) -> str:
+    return f"_state/{part}.lock"
 
 
 def checkpoint(batch_digest: str) -> str:

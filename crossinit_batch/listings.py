@@ -12,8 +12,12 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any
 
+from crossinit_batch.errors import RequestError
 from crossinit_batch.places import Refused
-from crossinit_batch.redact import redact_urls
+from crossinit_batch.redact import redact_url
+from crossinit_batch.storage.addresses import open_filesystem, scheme_of
+from crossinit_batch.storage.failures import reason_of
+from crossinit_batch.storage.retry import source_retries
 from crossinit_batch.wording import shown
 
 _FEW = 4
@@ -147,16 +151,15 @@ def _kind_of_info(info: dict[str, Any]) -> str:
 
 def _ask(url: str, question: str, **options: object) -> Any:
     """An answer of the URL's file system, None where nothing is; Refused with the reason when it fails."""
-    import fsspec  # late: most manifests are local
-
     try:
-        system, path = fsspec.url_to_fs(url)
-        return getattr(system, question)(path, **options)
+        system, path = open_filesystem(url)
+        return source_retries(scheme_of(url)).do(lambda: getattr(system, question)(path, **options), redact_url(url))
     except FileNotFoundError:
         return None
-    except Exception as error:  # each storage has exceptions of its own kind, and all mean the same here
-        reason = redact_urls(f"{type(error).__name__}: {error}")
-        raise Refused(f"{shown(url)} cannot be reached: {reason}") from error
+    except RequestError as error:
+        raise Refused(error.message) from error
+    except Exception as error:  # whatever it is, the URL is of no use
+        raise Refused(f"{shown(url)} cannot be reached: {reason_of(error)}") from error
 
 
 def _join(folder: str, name: str) -> str:

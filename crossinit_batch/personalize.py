@@ -23,7 +23,8 @@ from crossinit_batch.photograph import open_photograph, square, to_samples
 from crossinit_batch.plan import Job, JobBatch, Photograph
 from crossinit_batch.receipts import Receipt, ReceiptFile, write_receipt
 from crossinit_batch.settings import EmbeddingSettings
-from crossinit_batch.store import read_source, reason_of
+from crossinit_batch.storage.failures import reason_of
+from crossinit_batch.store import read_source
 from crossinit_batch.tensor_file import TensorFileError
 
 _REPORT_EVERY_ON_GPU = 10

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import unicodedata
 from pathlib import Path
 
+from crossinit_batch.storage.addresses import is_chained, problem_of_url, scheme_of
 from crossinit_batch.wording import shown
 
-# A URL's scheme → the package that reads it, and the extra of ours that brings it.
-_PACKAGES = {
-    "s3": ("s3fs", "s3"),
-    "gs": ("gcsfs", "gcs"),
-    "gcs": ("gcsfs", "gcs"),
-    "az": ("adlfs", "azure"),
-    "abfs": ("adlfs", "azure"),
-    "memory": ("fsspec", ""),
-}
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_CHAINED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*::|.*::.*://|.*://.*::")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -35,10 +24,10 @@ def location(text: str, folder: Path) -> str:
     place = _VARIABLE.sub(_variable, text)
     if trouble := problem_of_text(place):
         raise Refused(f"{shown(text)}: {trouble}" if text != place else trouble)
-    if _CHAINED.match(place):
+    if is_chained(place):
         raise Refused(f"{shown(place)} is a chain of URLs (::), which is not read here: give one path or URL")
-    if scheme := _SCHEME.match(place):
-        return _url(place, scheme[1].lower())
+    if scheme := scheme_of(place):
+        return _url(place, scheme)
     return local_path(place, folder)
 
 
@@ -71,25 +60,7 @@ def _home(path: str) -> str:
 
 def _url(url: str, scheme: str) -> str:
     """A URL that may be used, its scheme in lower case; a file: URL as the path it means."""
+    if problem := problem_of_url(url):
+        raise Refused(problem)
     rest = url.split("//", 1)[1]
-    authority = rest.split("/", 1)[0]
-    if scheme in ("http", "https"):
-        raise Refused(f"{shown(url)} is a web address: download it first, and give the file's path")
-    if scheme not in (*_PACKAGES, "file"):
-        raise Refused(f"{scheme}:// is not read here; there are file, {', '.join(_PACKAGES)}")
-    if ":" in authority or ("@" in authority and scheme not in ("az", "abfs")):
-        raise Refused(f"{shown(url)} had credentials in it: keep them in the environment or in a profile")
-    if re.search(r"\?[^/]*=", url):
-        raise Refused(f"{shown(url)} had a query (?…=), which may hold a secret: give the URL without it")
-    if scheme == "file":
-        if authority:
-            raise Refused(f"{shown(url)} has no absolute path: write file:///folder/name")
-        return os.path.normpath(rest)
-    if not (authority or (scheme == "memory" and rest.strip("/"))) or set(authority) & set("*?["):
-        raise Refused(f"{shown(url)} names no bucket: write {scheme}://bucket/path")
-    if ".." in rest.split("/"):
-        raise Refused(f"{shown(url)} has .. in it: write the path out")
-    package, extra = _PACKAGES[scheme]
-    if importlib.util.find_spec(package) is None:
-        raise Refused(f"{scheme}:// needs a package: pip install 'crossinit-batch[{extra}]'")
-    return f"{scheme}://{rest.rstrip('/')}"
+    return os.path.normpath(rest) if scheme == "file" else f"{scheme}://{rest.rstrip('/')}"

@@ -21,7 +21,8 @@ from crossinit_batch.model_source import ModelSource
 from crossinit_batch.picture_text import model_label
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.settings import ComputeSettings, EvaluationSettings, ModelSettings, RenderSettings
-from crossinit_batch.store import Store, read_source, reason_of
+from crossinit_batch.storage.failures import reason_of
+from crossinit_batch.store import Store, read_source
 
 SCHEMA = 1
 

@@ -23,6 +23,7 @@ from crossinit_batch.events import (
     RunStarted,
     ScoresDone,
     StepDone,
+    StorageRetried,
     Warned,
 )
 from crossinit_batch.progress_tally import Clock, Tally, duration
@@ -112,6 +113,9 @@ def sentences(event: Event, tally: Tally) -> list[str]:
         case JobFailed():
             where = f"failed: {shown(event.method)}: {shown(event.identity)}: {shown(event.stage)}"
             return _labelled(where, f"{event.reason}\n{event.hint}")
+        case StorageRetried(attempt=attempt, attempts=attempts):
+            again = f"attempt {attempt} of {attempts} in {event.seconds:.1f} s"
+            return [f"storage: {place(event.place)}: {shown(event.reason)}; {again}"]
         case Warned():
             return _labelled("warning", event.message)
         case Note():
@@ -197,7 +201,7 @@ def _plain(key: str, value: Any) -> Any:
         return [_plain(key, item) for item in value]
     if not isinstance(value, str):
         return value
-    if key in {"output", "model"}:
+    if key in {"output", "model", "place"}:
         value = redact_url(value)
     elif key not in {"event", "identity", "identities"}:
         value = redact_urls(value)

@@ -13,7 +13,7 @@ from crossinit_batch import layout
 from crossinit_batch.context import RunContext, machine_facts
 from crossinit_batch.device import choose_device, resolve_dtype
 from crossinit_batch.engines.local import run_local
-from crossinit_batch.errors import CrossinitError, Interrupted, OutputError, RequestError
+from crossinit_batch.errors import CrossinitError, Interrupted, OutputError, OutputLost, RequestError
 from crossinit_batch.evaluation.judges import check_judges, planned_judges
 from crossinit_batch.evaluation_entry import default_evaluation
 from crossinit_batch.events import (
@@ -45,7 +45,9 @@ from crossinit_batch.plan import (
 from crossinit_batch.settings import EvaluationSettings, ModelSettings
 from crossinit_batch.showcase import write_gallery, write_report
 from crossinit_batch.stopping import StopRequest
-from crossinit_batch.store import Store, reason_of
+from crossinit_batch.storage.failures import reason_of
+from crossinit_batch.storage.retry import retries_told
+from crossinit_batch.store import Store
 
 
 class PlanIt(Protocol):
@@ -121,8 +123,7 @@ def run_plan(
     """
     source = fetched_model(model)
     device = choose_device(options.device)
-    store.prepare()
-    with store.locked():
+    with _own(store, report, stop):
         frozen = _earlier_plan(store, report)
         asked = frozen.model.dtype if frozen and model.dtype == "auto" else model.dtype
         plan = plan_it(source=source, dtype=resolve_dtype(asked, device))
@@ -157,8 +158,7 @@ def evaluate(
     if judges is None:
         raise RequestError("there is no judge to evaluate by", "Name --recogniser with --detector, or --clip.")
     device = choose_device(options.device)
-    store.prepare()
-    with store.locked():
+    with _own(store, report, stop):
         asked = plan.model_copy(update={"judges": judges})
         return _execute(store, asked, plan, None, str(device), report, stop, options)
 
@@ -174,9 +174,21 @@ def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOption
             "Bring back the old model, or run the manifest again to do everything with the new one.",
         )
     device = choose_device(options.device)
-    store.prepare()
-    with store.locked():
+    with _own(store, report, stop):
         return _execute(store, plan, plan, source, str(device), report, stop, options)
+
+
+@contextlib.contextmanager
+def _own(store: Store, report: Reporter, stop: StopRequest) -> Iterator[None]:
+    """The folder made and held for this run, and whoever watches told where its storage makes it wait."""
+    with retries_told(report, lambda: bool(stop)):
+        store.prepare()
+        if not store.keeps_runs_apart:
+            report(
+                Warned(f"{store} cannot be locked, as its storage overwrites what is there: start one run at a time")
+            )
+        with store.locked(tell=lambda message: report(Note(message))):
+            yield
 
 
 def _earlier_plan(store: Store, report: Reporter) -> Plan | None:
@@ -219,6 +231,10 @@ def _execute(
             _write_failures(store, tally.failures)
         signal = stop.signal.name if stop.signal else ""
         tally(RunInterrupted(store.url, signal, interrupted.message))
+        raise
+    except OutputLost:
+        with contextlib.suppress(OSError, CrossinitError):
+            _write_failures(store, tally.failures)
         raise
     after = take_inventory(store, plan)
     # Where a whole batch failed, some of its jobs may have been done before.

@@ -1,40 +1,34 @@
-"""The output folder through fsspec: the only module that reads or writes it, and that reads what a user names.
+"""The output folder: the only module that reads or writes it, and that reads what a user names.
 
 Bytes come first, under a temporary name in the same folder, flushed to disk and then renamed; on storage without
 folders one put, which is atomic there. The receipt comes last. So a reader never meets half a file, and whatever
-has a valid receipt is whole.
+has a valid receipt is whole. What may pass is tried again, and told (`storage/retry.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
+from typing import Any, TypeVar
 
 from crossinit_batch import layout
 from crossinit_batch.digest import sha256
-from crossinit_batch.errors import OutputError, RequestError
+from crossinit_batch.errors import OutputError, OutputLost
 from crossinit_batch.redact import redact_url
+from crossinit_batch.storage.addresses import open_filesystem, scheme_of
+from crossinit_batch.storage.failures import Kind, StorageFailure, reason_of
+from crossinit_batch.storage.leases import Lease, Leases
+from crossinit_batch.storage.local_files import LocalFiles
+from crossinit_batch.storage.locks import InUse, locked_folder
+from crossinit_batch.storage.object_files import ObjectFiles
+from crossinit_batch.storage.retry import Retries, source_retries
 
-_TEMPORARY = ".tmp-"
-
-_EXTRAS = {
-    "s3": "s3",
-    "s3a": "s3",
-    "gs": "gcs",
-    "gcs": "gcs",
-    "az": "azure",
-    "abfs": "azure",
-    "abfss": "azure",
-}
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -45,27 +39,6 @@ class StoredFile:
     sha256: str
 
 
-def open_filesystem(url: str) -> tuple[Any, str]:
-    """The file system of a path or URL, and the path within it; RequestError where an extra is missing."""
-    try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        scheme = url.partition("://")[0]
-        if scheme not in _EXTRAS:
-            raise RequestError(
-                f"{redact_url(url)}: {scheme}:// is not read or written here",
-                "Name a local folder, or a URL with s3, gs, az or abfs.",
-            ) from None
-        extra = _EXTRAS[scheme]
-        raise RequestError(
-            f"{redact_url(url)}: {scheme}:// needs a package that is not installed ({error})",
-            f"Install it with: pip install 'crossinit-batch[{extra}]'",
-        ) from None
-    except ValueError as error:
-        raise RequestError(f"{redact_url(url)}: this kind of address is not known ({error})") from None
-    return filesystem, path
-
-
 def is_inside(name: str) -> bool:
     """Whether a relative path stays in the folder that it is relative to."""
     parts = PurePosixPath(name).parts
@@ -74,21 +47,26 @@ def is_inside(name: str) -> bool:
 
 def read_source(url: str) -> bytes:
     """The bytes of a file that the user named, local or not; OSError where it cannot be read."""
-    if "://" not in url:
-        return Path(url).read_bytes()
+    retries = source_retries(scheme_of(url))
+    if retries.scheme is None:
+        return retries.do(Path(url).read_bytes, url)
     filesystem, path = open_filesystem(url)
-    data: bytes = filesystem.cat_file(path)
-    return data
+    return retries.do(lambda: ObjectFiles(filesystem, "").read(path), redact_url(url))
 
 
 class Store:
     """One output folder. Paths are relative to it; they come from `layout` and never leave it."""
 
     def __init__(self, url: str) -> None:
-        self.filesystem, root = open_filesystem(url)
+        filesystem, root = open_filesystem(url)
+        scheme = scheme_of(url)
         self.root = root.rstrip("/") or "/"
-        self.is_local = isinstance(self.filesystem, LocalFileSystem)
+        self.is_local = scheme in (None, "file")
         self.url = self.root if self.is_local else redact_url(url)
+        self.files = LocalFiles(self.root) if self.is_local else ObjectFiles(filesystem, self.root)
+        self.retries = Retries(None if self.is_local else scheme)
+        self.keeps_runs_apart = True
+        self._lease: Lease | None = None
 
     def __str__(self) -> str:
         return self.url
@@ -100,25 +78,22 @@ class Store:
         return f"{self.root}/{name}"
 
     def prepare(self) -> None:
-        """Make the folder, and find out before any work whether it can be written."""
-        probe = f"_state/probe-{uuid.uuid4().hex}"
+        """Make the folder, and find out before any work whether it can be written, and whether it can be locked."""
+        probe = self.path_of(f"_state/probe-{uuid.uuid4().hex}")
         try:
-            self.write(probe, b"crossinit")
-            self.remove(probe)
+            if isinstance(self.files, ObjectFiles):
+                self.keeps_runs_apart = self._creates_only(self.files, probe)
+            self.retries.do(lambda: self.files.write(probe, b"crossinit"), self.url)
+            self.retries.do(lambda: self.files.remove(probe), self.url)
         except (OSError, ValueError) as error:
-            raise OutputError(
-                f"{self.url}: this output folder cannot be written ({reason_of(error)})",
-                "Name another folder under `output:`, or make this one writable.",
-            ) from None
+            hint = getattr(error, "hint", "") or "Name another folder under `output:`, or make this one writable."
+            raise OutputError(f"{self.url}: this output folder cannot be written ({reason_of(error)})", hint) from None
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, or None where there is none."""
         path = self.path_of(name)
         try:
-            if self.is_local:
-                return Path(path).read_bytes()
-            data: bytes = self.filesystem.cat_file(path)
-            return data
+            return self._do(lambda: self.files.read(path), name)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
@@ -134,12 +109,13 @@ class Store:
         return value if isinstance(value, dict) else None
 
     def write(self, name: str, data: bytes) -> StoredFile:
-        """Publish a file all at once; what stood there before stands until then."""
+        """Publish a file all at once; what stood there before stands until then.
+
+        OutputLost where no other file could be written either, OSError where it is this one's trouble.
+        """
         path = self.path_of(name)
-        if self.is_local:
-            _write_local(Path(path), data)
-        else:
-            self.filesystem.pipe_file(path, data)
+        self._check_lease()
+        self._do(lambda: self.files.write(path, data), name, writing=True)
         return StoredFile(len(data), sha256(data))
 
     def write_json(self, name: str, value: object) -> StoredFile:
@@ -150,14 +126,8 @@ class Store:
     def remove(self, name: str) -> None:
         """Remove a file, and the folders that it leaves empty; no error where there is none."""
         path = self.path_of(name)
-        with contextlib.suppress(FileNotFoundError):
-            self.filesystem.rm_file(path)
-        if self.is_local:
-            with contextlib.suppress(OSError):
-                for parent in Path(path).parents:
-                    if str(parent) == self.root:
-                        break
-                    parent.rmdir()
+        self._check_lease()
+        self._do(lambda: self.files.remove(path), name, writing=True)
 
     def set_aside(self, name: str) -> None:
         """Move a file that does not match its receipt out of the way, keeping it for the curious."""
@@ -167,98 +137,75 @@ class Store:
             self.remove(name)
 
     def listing(self) -> dict[str, int]:
-        """Every file of the folder with its size in bytes, in one sweep; temporary ones left out."""
-        if self.is_local:
-            return dict(sorted(_walk(self.root, len(self.root) + 1)))
-        self.filesystem.invalidate_cache()
-        try:
-            found = self.filesystem.find(self.root, detail=True)
-        except FileNotFoundError:
-            return {}
-        prefix = len(self.root.rstrip("/")) + 1
-        return {path[prefix:]: int(facts["size"] or 0) for path, facts in sorted(found.items())}
+        """Every file of the folder with its size in bytes, asked anew; temporary ones left out."""
+        return dict(sorted(self._do(self.files.listing, "").items()))
 
-    def sweep(self) -> int:
-        """Remove temporary files that a killed run left behind; how many there were."""
-        if not self.is_local or not Path(self.root).is_dir():
-            return 0
-        left = [path for path in Path(self.root).rglob(f".*{_TEMPORARY}*") if path.is_file()]
-        for path in left:
-            path.unlink(missing_ok=True)
-        return len(left)
+    def sweep(self, alone: bool = True) -> int:
+        """Remove temporary files that killed runs left behind; how many there were. See `LocalFiles.sweep`."""
+        return self.files.sweep(alone)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold this folder for one run; OutputError naming the holder where another run has it.
+    def locked(self, part: str | None = None, tell: Callable[[str], None] = lambda _message: None) -> Iterator[None]:
+        """Hold this folder for one run, or one named part of it; OutputError naming the holder if others have it.
 
-        The lock is the operating system's and ends with the process, however that ends; its empty file stays,
-        since removing it would let two runs lock two files. Folders that are not local are not locked.
+        Holders of different parts work side by side; one of the whole is alone. On storage that cannot create a file
+        only where there is none (`keeps_runs_apart` is False) nothing is held. `tell` hears why it takes long.
         """
-        if not self.is_local or os.name != "posix":
-            yield
-            return
-        import fcntl
-
-        path = Path(self.path_of(layout.LOCK))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+") as lock:
+        with contextlib.ExitStack() as stack:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                holder = lock.read(200).strip() or "another process"
+                if isinstance(self.files, LocalFiles):
+                    stack.enter_context(locked_folder(self.root, part))
+                elif self.keeps_runs_apart:
+                    lease = Leases(self.files, self.retries, tell).take(part)
+                    self._lease = stack.enter_context(lease.held())
+            except InUse as error:
                 raise OutputError(
-                    f"{self.url}: this output folder is in use by {holder}",
+                    f"{self.url}: this output folder is in use by {error.holder}",
                     "Wait for it to end, stop it, or name another output folder.",
                 ) from None
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {os.uname().nodename}")
-            lock.flush()
-            try:
-                yield
-            finally:
-                lock.truncate(0)
+            stack.callback(setattr, self, "_lease", None)
+            yield
 
+    def _check_lease(self) -> None:
+        """Fencing: a run that was frozen while another took its folder over leaves it alone from then on."""
+        if self._lease is not None and not self._lease.is_ours():
+            reason = "another run has taken this output folder over"
+            raise OutputLost(f"{self.url}: {reason}", reason, "Let that one go on; it has all that was done here.")
 
-def _walk(folder: str, prefix: int) -> Iterator[tuple[str, int]]:
-    """Files below a local folder with their sizes; os.scandir, since a run has as many files as pictures.
-
-    Links to files are followed, as the hub's cache is made of them; links to folders, which may go in circles, not.
-    """
-    try:
-        entries = list(os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, prefix)
-        elif _TEMPORARY not in entry.name and entry.is_file():
-            yield entry.path[prefix:], entry.stat().st_size
-
-
-def _write_local(path: Path, data: bytes) -> None:
-    """Write beside the target, flush to disk, rename, and flush the folder so that a power cut undoes nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:80]}{_TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
+    def _do(self, action: Callable[[], Result], name: str, *, writing: bool = False) -> Result:
+        """The action, tried again where that may help. Trouble that is not this file's alone is an OutputError where
+        it is met in reading, as commands begin with that, and OutputLost where it is met in writing."""
+        place = f"{self.url}/{name}".rstrip("/")
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            return self.retries.do(action, place)
+        except StorageFailure as error:
+            if error.kind in (Kind.OTHER, Kind.PASSING) and self.retries.given_up < 2:
+                raise
+            reason = str(error.strerror)
+            if error.kind is Kind.FULL:
+                reason += self._space_left()
+            if not writing:
+                raise OutputError(f"{place}: {reason}", error.hint) from None
+            hint = error.hint or "Mend that."
+            raise OutputLost(
+                f"{place}: {reason}", reason, f"{hint} Then `crossinit resume`; what is done is kept."
+            ) from None
 
+    def _space_left(self) -> str:
+        """How much space is free where the folder is, as an addition to a sentence."""
+        with contextlib.suppress(OSError):
+            usage = shutil.disk_usage(self.root)
+            return f" ({usage.free / 1e6:,.1f} MB of {usage.total / 1e6:,.1f} MB free)"
+        return ""
 
-def reason_of(error: BaseException) -> str:
-    """An operating system's error in its own words, without paths, numbers or class names where it has words."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error) or type(error).__name__
+    def _creates_only(self, files: ObjectFiles, probe: str) -> bool:
+        """Whether this storage refuses to create a file that is there: a lock is worth nothing where it does not."""
+        try:
+            for _ in range(2):
+                self.retries.do(lambda: files.create(probe, b"crossinit"), self.url)
+        except FileExistsError:
+            return True
+        except StorageFailure as error:
+            if error.kind is not Kind.OTHER:
+                raise
+        return False

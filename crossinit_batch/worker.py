@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossinit_batch.base_model import BaseModel, Counters
 from crossinit_batch.context import RunContext
-from crossinit_batch.errors import CrossinitError, Interrupted, JobError
+from crossinit_batch.errors import CrossinitError, Interrupted, JobError, OutputLost
 from crossinit_batch.evaluation.judges import Judges
 from crossinit_batch.evaluation.scoring import Scorer, Vector
 from crossinit_batch.events import JobFailed, Note, Warned
@@ -21,6 +21,8 @@ from crossinit_batch.personalize import import_batch, learn_batch
 from crossinit_batch.pictures import PictureBatch
 from crossinit_batch.plan import JobBatch
 from crossinit_batch.render import encode_prompt
+from crossinit_batch.storage.failures import reason_of
+from crossinit_batch.storage.retry import retries_told
 
 
 class Worker:
@@ -50,7 +52,14 @@ class Worker:
         return Judges.load(self.context.plan.judges, self.device)
 
     def do(self, batch: JobBatch) -> None:
-        """Do what is left of a batch. Whatever fails is reported and does not stop the others; Interrupted passes."""
+        """Do what is left of a batch. Whatever fails is reported and does not stop the others.
+
+        Interrupted passes where asked to stop, and OutputLost where no other batch could be stored either.
+        """
+        with retries_told(self.context.report, lambda: bool(self.context.stop)):
+            self._do(batch)
+
+    def _do(self, batch: JobBatch) -> None:
         stage: str = batch.work
         try:
             if not self._is_drawn(batch):
@@ -65,6 +74,9 @@ class Worker:
                 Scorer(self.context, self.judges, self.counters, self._faces).score(batch)
         except Interrupted:
             raise
+        except OutputLost as error:
+            self._fail(batch, stage, error.message, error.hint)
+            raise
         except CrossinitError as error:
             self._fail(batch, stage, error.message, error.hint)
         except torch.OutOfMemoryError:
@@ -74,7 +86,9 @@ class Worker:
             hint = "Lower `compute: identities_per_batch` or `images_per_batch`, then `crossinit resume`."
             self._fail(batch, stage, "the device ran out of memory", hint)
         except OSError as error:
-            self._fail(batch, stage, f"reading or writing failed: {error}", "Mend that, then `crossinit resume`.")
+            where = f"{error.filename}: " if error.filename else ""
+            reason = f"reading or writing failed: {where}{reason_of(error)}"
+            self._fail(batch, stage, reason, "Mend that, then `crossinit resume`.")
         except Exception as error:  # whatever it is, the other batches go on
             if os.environ.get("CROSSINIT_DEBUG"):
                 raise

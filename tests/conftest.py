@@ -14,6 +14,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import pytest
+from buckets import anywhere, azure, azure_server, s3, s3_server  # noqa: F401
 from PIL import Image
 
 

@@ -14,7 +14,7 @@ from crossinit_batch.model_files import file_digest
 from crossinit_batch.model_source import hub_folder
 from crossinit_batch.plan import PlannedJudges
 from crossinit_batch.settings import DEFAULT_CLIP, DEMO_JUDGE, EvaluationSettings, IdentitySettings, PromptSettings
-from crossinit_batch.store import reason_of
+from crossinit_batch.storage.failures import reason_of
 
 if TYPE_CHECKING:
     import torch

@@ -15,11 +15,11 @@ from tree import tree_of
 
 from crossinit_batch import layout
 from crossinit_batch.base_model import BaseModel
-from crossinit_batch.errors import CrossinitError, OutputError
-from crossinit_batch.events import JobFailed
+from crossinit_batch.errors import OutputError, OutputLost
+from crossinit_batch.events import JobFailed, StepDone
 from crossinit_batch.optimize import Optimization
 from crossinit_batch.run import RunResult
-from crossinit_batch.store import Store, StoredFile
+from crossinit_batch.storage.local_files import LocalFiles
 from crossinit_batch.verify import repair, verify
 from end_to_end.small_run import Recorder, SmallRun, failed, work_done
 
@@ -180,22 +180,27 @@ def test_an_embedding_whose_bytes_were_flipped_is_not_drawn_from(small: SmallRun
     assert verify(small.store).findings == ()
 
 
-def test_a_disk_that_fills_up_fails_jobs_and_resume_completes(small: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up_stops_the_run_and_resume_completes(
+    small: SmallRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small.at("whole").run()
-    write = Store.write
+    write = LocalFiles.write
 
-    def full(self: Store, name: str, data: bytes) -> StoredFile:
-        if name.startswith("quick/cy/images/01"):
+    def full(self: LocalFiles, path: str, data: bytes) -> None:
+        if "/quick/bob/images/01" in path:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(self, name, data)
+        write(self, path, data)
 
+    record = Recorder()
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "write", full)
-        result, _ = small.run()
-    assert result.exit_code == 1
-    assert {row["identity"] for row in failures_file(small)} == {"cy"}
-    assert all("No space left on device" in row["reason"] for row in failures_file(small))
+        patch.setattr(LocalFiles, "write", full)
+        with pytest.raises(OutputLost, match=r"000\.png: no space left on device \([\d.,]+ MB of .* free\)") as caught:
+            small.run(record)
+    assert caught.value.exit_code == 1
+    assert {row["identity"] for row in failures_file(small)} == {"ada", "bob"}  # and nothing of the next batch
+    assert all("no space left on device" in row["reason"] for row in failures_file(small))
     assert "crossinit resume" in failures_file(small)[0]["hint"]
+    assert {identity for event in record.of(StepDone) for identity in event.identities} == {"ada", "bob"}
     result, _ = small.resume()
     assert_mended(small, result)
     whole = tree_of(small.at("whole").store)
@@ -214,11 +219,13 @@ def test_a_disk_that_is_full_from_some_write_on_ends_with_a_sentence(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         fsync(descriptor)
 
+    record = Recorder()
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        with pytest.raises(CrossinitError, match="cannot be written: no space left on device") as caught:
-            small.run()
+        with pytest.raises(OutputLost, match="no space left on device") as caught:
+            small.run(record)
     assert caught.value.exit_code == 1 and "crossinit resume" in caught.value.hint
+    assert len(failed(record)) == 2
     assert not [path for path in Path(small.output).rglob("*") if ".tmp-" in path.name]
     result, _ = small.resume()
     assert_mended(small, result)

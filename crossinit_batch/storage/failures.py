@@ -1,0 +1,178 @@
+"""What a storage's errors mean: whether to try again, what to tell the user, whether anything else can still work."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from enum import Enum
+
+from crossinit_batch.redact import redact_urls
+from crossinit_batch.storage.addresses import credentials_hint
+
+
+class Kind(Enum):
+    """What kind of trouble an error is."""
+
+    PASSING = "passing"
+    """It may work the next time: a busy or overloaded server, a cut connection."""
+    REFUSED = "refused"
+    """Credentials are missing, wrong or expired."""
+    NO_BUCKET = "no bucket"
+    FULL = "full"
+    """No space or quota is left, or the disk has become read-only."""
+    OTHER = "other"
+
+
+class StorageFailure(OSError):
+    """An error of a storage in words: `strerror` says what, `filename` where, `hint` what to do."""
+
+    def __init__(self, reason: str, place: str, kind: Kind, hint: str = "") -> None:
+        super().__init__(errno.EIO, reason, place)
+        self.kind, self.hint = kind, hint
+
+
+_PASSING_NUMBERS = frozenset(
+    getattr(errno, name, errno.EIO)
+    for name in (
+        *("EBUSY", "EIO", "EREMOTEIO", "ESTALE", "EAGAIN", "EINTR", "ETIMEDOUT", "EPIPE"),
+        *("ECONNRESET", "ECONNREFUSED", "ECONNABORTED", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN"),
+    )
+)
+_PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_FULL_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "NoSuchContainer"})
+
+_REFUSED_CODES = frozenset(
+    {
+        *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AllAccessDisabled"),
+        *("ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidToken", "TokenRefreshRequired"),
+    }
+)
+
+# Exceptions of the clients, by name, since a client may not be installed.
+_PASSING_NAMES = frozenset(
+    {
+        *("HTTPClientError", "ConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "IncompleteRead"),
+        *("ResponseParserError", "ResponseStreamingError", "IncompleteReadError"),  # botocore
+        *("ClientPayloadError", "ClientConnectionError", "ServerDisconnectedError"),  # aiohttp
+        *("ServiceRequestError", "ServiceResponseError", "IncompleteReadError"),  # azure
+        *("TransportError", "FSTimeoutError"),
+    }
+)
+_REFUSED_NAMES = frozenset(
+    {
+        *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"),
+        *("TokenRetrievalError", "UnauthorizedSSOTokenError", "SSOTokenLoadError"),
+        *("ClientAuthenticationError", "CredentialUnavailableError"),
+        *("DefaultCredentialsError", "RefreshError"),
+    }
+)
+
+
+def understood(error: Exception, place: str, scheme: str | None) -> StorageFailure:
+    """What an error of a storage's client means; `scheme` None stands for a local disk, `place` is shown."""
+    kind = kind_of(error, scheme)
+    if kind is Kind.REFUSED:
+        reason = "the credentials have expired" if _expired(error) else "access was denied"
+        return StorageFailure(reason, place, kind, credentials_hint(scheme or ""))
+    if kind is Kind.NO_BUCKET:
+        return StorageFailure("there is no such bucket", place, kind, "Make it, or name another one.")
+    if kind is Kind.FULL:
+        return StorageFailure(reason_of(error), place, kind, "Free some space, or make it writable again.")
+    return StorageFailure(_cut_off(error) or reason_of(error), place, kind)
+
+
+def kind_of(error: Exception, scheme: str | None = None) -> Kind:
+    """What kind of trouble an error is, by its number, status, code and the names of its classes."""
+    if isinstance(error, StorageFailure):
+        return error.kind
+    if any(_code(cause) in _NO_BUCKET for cause in _chain(error)):
+        return Kind.NO_BUCKET
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FULL_NUMBERS:
+        return Kind.FULL
+    remote = scheme is not None
+    if remote and any(_is_refusal(cause) for cause in _chain(error)):
+        return Kind.REFUSED
+    if number in _PASSING_NUMBERS or isinstance(error, TimeoutError | ConnectionError):
+        return Kind.PASSING
+    if remote and any(_is_passing(cause) for cause in _chain(error)):
+        return Kind.PASSING
+    return Kind.OTHER
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status of an error or of what caused it: botocore's, azure's, gcsfs'."""
+    return next((status for cause in _chain(error) if (status := _status(cause)) is not None), None)
+
+
+def reason_of(error: BaseException) -> str:
+    """An error in its own words, without paths, numbers or class names where it has words, and without secrets."""
+    if isinstance(error, StorageFailure):
+        return str(error.strerror)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    text = redact_urls(" ".join(str(error).split()))
+    return text[:200] or type(error).__name__
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what caused it."""
+    for _ in range(10):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return (
+        isinstance(error, PermissionError)
+        or _status(error) in (401, 403)
+        or _code(error) in _REFUSED_CODES
+        or bool(_names(error) & _REFUSED_NAMES)
+    )
+
+
+def _is_passing(error: BaseException) -> bool:
+    return (
+        isinstance(error, TimeoutError | ConnectionError)
+        or _status(error) in _PASSING_STATUS
+        or bool(_names(error) & _PASSING_NAMES)
+    )
+
+
+def _cut_off(error: BaseException) -> str:
+    """A connection's trouble in fewer words than its client's, which repeat the address; "" for other trouble."""
+    names = {name for cause in _chain(error) for name in _names(cause)}
+    if names & {"ReadTimeoutError", "ConnectTimeoutError", "FSTimeoutError", "TimeoutError"}:
+        return "the server did not answer in time"
+    if names & {"EndpointConnectionError", "ConnectionClosedError", "ClientConnectionError", "ServiceRequestError"}:
+        return "the connection to the server failed"
+    return ""
+
+
+def _expired(error: BaseException) -> bool:
+    return any("expired" in f"{_code(cause)} {cause}".lower() for cause in _chain(error))
+
+
+def _names(error: BaseException) -> set[str]:
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+def _code(error: BaseException) -> str:
+    """The storage's own name of an error: botocore's, then azure's."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return str(response.get("Error", {}).get("Code", ""))
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or "")
+
+
+def _status(error: BaseException) -> int | None:
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    else:
+        status = getattr(error, "status_code", None) or getattr(error, "code", None) or getattr(error, "status", None)
+    return int(status) if isinstance(status, int | str) and str(status).isdigit() else None

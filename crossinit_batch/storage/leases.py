@@ -1,0 +1,218 @@
+"""The lock of an output folder in a bucket: a lease, since a bucket does not notice that its holder has died.
+
+A lease is an object `<name>.<n>.json` that was created where none was, with a number n that only grows. Its holder
+rewrites it every few seconds; who finds one that is not rewritten for a minute, by its own clock, takes over with n+1.
+So a holder that was frozen meanwhile finds a higher number, and writes nothing more. No two clocks are compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from crossinit_batch import layout
+from crossinit_batch.storage.locks import InUse
+from crossinit_batch.storage.object_files import ObjectFiles
+from crossinit_batch.storage.retry import Retries
+
+BEAT_SECONDS = 10.0
+LEASE_SECONDS = 60.0
+_POLL_SECONDS = 0.5
+_WHOLE = "run"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease: a process (by its start, as numbers are used again) on a machine, and how often it has told.
+
+    `machine` is the same for two processes exactly when they can see each other's process numbers.
+    """
+
+    machine: str
+    host: str
+    process: int
+    started: float
+    token: str
+    beat: int = 0
+
+    @classmethod
+    def this_process(cls) -> Holder:
+        import psutil
+
+        started = psutil.Process().create_time()
+        return cls(_machine(), platform.node(), os.getpid(), started, uuid.uuid4().hex)
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}"
+
+    def is_known_to_be_gone(self) -> bool:
+        """Whether it was a process of this machine and is not any more; False where that cannot be known."""
+        import psutil
+
+        if self.machine != _machine():
+            return False
+        try:
+            return bool(abs(psutil.Process(self.process).create_time() - self.started) > 0.01)
+        except psutil.NoSuchProcess:
+            return True
+
+
+class Leases:
+    """The leases of one folder in a bucket."""
+
+    def __init__(self, files: ObjectFiles, retries: Retries, tell: Callable[[str], None]) -> None:
+        self.files, self.retries, self.tell = files, retries, tell
+
+    def take(self, part: str | None) -> Lease:
+        """The lease of the whole folder, or of one part of the work on it; InUse where another run holds it."""
+        name, me = part or _WHOLE, Holder.this_process()
+        for _ in range(20):
+            numbers = self.numbers()
+            self._wait_for_nobody(name, numbers, me)
+            lease = Lease(self, name, numbers.get(name, 0) + 1, me)
+            if lease.create():
+                with lease.released_on_error():
+                    self._wait_for_nobody(name, {**self.numbers(), name: 0}, me)  # one may have come at the same time
+                return lease
+            time.sleep(_POLL_SECONDS)  # another was quicker: it holds now
+        raise InUse("runs that start all the time")
+
+    def numbers(self) -> dict[str, int]:
+        """The highest number of every lease that there is."""
+        found: dict[str, int] = {}
+        for path in self.retries.do(lambda: self.files.listing(layout.LEASES), f"{self.files.root}/{layout.LEASES}"):
+            name, number, kind = f"{path.removeprefix(layout.LEASES + '/')}..".split(".")[:3]
+            if number.isdigit() and kind == "json":
+                found[name] = max(found.get(name, 0), int(number))
+        return found
+
+    def holder(self, name: str, number: int) -> Holder | None:
+        """Who holds a lease, None where nobody does (any more)."""
+        path = self.path_of(name, number)
+        try:
+            value = json.loads(self.retries.do(lambda: self.files.read(path), path))
+            return Holder(**{field.name: value[field.name] for field in fields(Holder)})
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def path_of(self, name: str, number: int) -> str:
+        return f"{self.files.root}/{layout.LEASES}/{name}.{number}.json"
+
+    def _wait_for_nobody(self, name: str, numbers: dict[str, int], me: Holder) -> None:
+        """Return when no live run is in the way of this name; InUse naming the one that is."""
+        for other, number in numbers.items():
+            holder = self.holder(other, number) if number and (_WHOLE in (name, other) or name == other) else None
+            if holder is not None and holder.token != me.token and self._lives(other, number, holder):
+                raise InUse(f"{holder} ({other})" if other != _WHOLE else str(holder))
+
+    def _lives(self, name: str, number: int, holder: Holder) -> bool:
+        """Whether a holder is at work: known at once on this machine, by watching it tell so on others."""
+        if holder.machine == _machine():
+            return not holder.is_known_to_be_gone()
+        self.tell(f"the folder was in use by {holder}; looking whether it still is, for up to {LEASE_SECONDS:.0f} s")
+        end = time.monotonic() + LEASE_SECONDS
+        while time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
+            now = self.holder(name, number)
+            if now is None:
+                return False
+            if now.beat != holder.beat:
+                return True
+        return False
+
+
+class Lease:
+    """A lease that this process holds, kept up by a thread while the run lasts."""
+
+    def __init__(self, leases: Leases, name: str, number: int, holder: Holder) -> None:
+        self.leases, self.name, self.number, self.me = leases, name, number, holder
+        self.lost = False
+        self._confirmed = time.monotonic()
+        self._over = threading.Event()
+        self._writing = threading.Lock()
+
+    @property
+    def path(self) -> str:
+        return self.leases.path_of(self.name, self.number)
+
+    def create(self) -> bool:
+        """Whether the lease is ours now; a put whose answer was lost is found to be."""
+        data = self._text()
+        try:
+            self.leases.retries.do(lambda: self.leases.files.create(self.path, data), self.path)
+        except FileExistsError:
+            found = self.leases.holder(self.name, self.number)
+            return found is not None and found.token == self.me.token
+        return True
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Lease]:
+        """Keep the lease up while open, then give it back."""
+        thread = threading.Thread(target=self._keep_up, name="crossinit-lease", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            thread.join(timeout=5)
+            if not self.lost:
+                self.release()
+
+    @contextlib.contextmanager
+    def released_on_error(self) -> Iterator[None]:
+        """Give the lease back where what follows fails."""
+        try:
+            yield
+        except BaseException:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Remove the lease and older ones of its name."""
+        with contextlib.suppress(OSError), self._writing:
+            for number in range(max(1, self.number - 20), self.number + 1):
+                self.leases.files.remove(self.leases.path_of(self.name, number))
+
+    def is_ours(self) -> bool:
+        """Whether nobody has taken over; asks the storage where it was not asked for half the time of a lease."""
+        if not self.lost and time.monotonic() - self._confirmed > LEASE_SECONDS / 2:
+            self._confirm()
+        return not self.lost
+
+    def _confirm(self) -> None:
+        asked = time.monotonic()
+        if self.leases.numbers().get(self.name, 0) > self.number:
+            self.lost = True
+        else:
+            self._confirmed = asked
+
+    def _keep_up(self) -> None:
+        """Tell every few seconds that we live. Where the storage is away, `is_ours` asks again before any write."""
+        while not self._over.wait(BEAT_SECONDS):
+            with contextlib.suppress(OSError), self._writing:
+                self._confirm()
+                if self.lost:
+                    return
+                self.me = replace(self.me, beat=self.me.beat + 1)
+                self.leases.files.write(self.path, self._text())
+
+    def _text(self) -> bytes:
+        value: dict[str, Any] = asdict(self.me)
+        return json.dumps(value).encode()
+
+
+def _machine() -> str:
+    """A name of the running system and its space of process numbers: containers have their own."""
+    with contextlib.suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return f"{platform.node()} {uuid.getnode():x}"

@@ -1,0 +1,106 @@
+"""Files on a disk: written beside their target, flushed, renamed; never half there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from crossinit_batch.storage.fault_points import Point, reach
+
+TEMPORARY = ".tmp-"
+
+_LEFT_BEHIND = 3600.0
+"""Seconds after which a temporary file is nobody's, though others may be at work in the folder."""
+
+
+class LocalFiles:
+    """The files of a local file system, by absolute paths. `root` is never removed."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def read(self, path: str) -> bytes:
+        return Path(path).read_bytes()
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write beside the target, flush to disk, rename, and flush the folder so that a power cut undoes nothing."""
+        target = Path(path)
+        reach(Point.BEFORE_WRITE)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name[:80]}{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+        try:
+            with temporary.open("xb") as file:
+                half = memoryview(data)[: len(data) // 2]
+                file.write(half)
+                reach(Point.HALF_WRITTEN, file.flush)
+                file.write(memoryview(data)[len(half) :])
+                reach(Point.BEFORE_FLUSH, file.flush)
+                file.flush()
+                os.fsync(file.fileno())
+            reach(Point.BEFORE_RENAME)
+            temporary.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        reach(Point.BEFORE_FOLDER_FLUSH)
+        _flush_folder(target.parent)
+        reach(Point.AFTER_WRITE)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, and the folders that it leaves empty; no error where there is none."""
+        reach(Point.BEFORE_REMOVE)
+        Path(path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            for parent in Path(path).parents:
+                if str(parent) == self.root:
+                    break
+                parent.rmdir()
+        reach(Point.AFTER_REMOVE)
+
+    def listing(self) -> dict[str, int]:
+        """Every file below the root, relative to it, with its size in bytes."""
+        return dict(_walk(self.root, len(self.root.rstrip("/")) + 1))
+
+    def sweep(self, alone: bool) -> int:
+        """Remove temporary files that killed runs left; where we are not `alone` in the folder, only old ones."""
+        swept = 0
+        for path in Path(self.root).rglob(f".*{TEMPORARY}*"):
+            with contextlib.suppress(FileNotFoundError):
+                facts = path.lstat()
+                if path.is_file() and (alone or time.time() - facts.st_mtime > _LEFT_BEHIND):
+                    path.unlink()
+                    swept += 1
+        return swept
+
+
+def _walk(folder: str, prefix: int) -> Iterator[tuple[str, int]]:
+    """Files below a local folder with their sizes; os.scandir, since a run has as many files as pictures.
+
+    Links to files are followed, as the hub's cache is made of them; links to folders, which may go in circles, not.
+    A folder or file that goes away in the meantime is not there.
+    """
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path, prefix)
+        elif TEMPORARY not in entry.name and entry.is_file():
+            with contextlib.suppress(FileNotFoundError):
+                yield entry.path[prefix:], entry.stat().st_size
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,55 @@
+"""The lock of a local output folder: the operating system's, which ends with the process, however that ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from crossinit_batch import layout
+
+
+class InUse(Exception):
+    """Another run has the folder; `holder` says who."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
+@contextlib.contextmanager
+def locked_folder(root: str, part: str | None) -> Iterator[None]:
+    """Hold a local folder alone, or one `part` of the work on it beside holders of other parts; InUse otherwise.
+
+    The lock's empty file stays, since removing it would let two runs lock two files.
+    """
+    if os.name != "posix":
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_flock(Path(root) / layout.LOCK, shared=part is not None, who=part))
+        if part is not None:
+            stack.enter_context(_flock(Path(root) / layout.part_lock(part), shared=False, who=part))
+        yield
+
+
+@contextlib.contextmanager
+def _flock(path: Path, *, shared: bool, who: str | None) -> Iterator[None]:
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise InUse(lock.read(200).strip() or "another process") from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} on {os.uname().nodename}" + (f" ({who})" if who else ""))
+        lock.flush()
+        try:
+            yield
+        finally:
+            if not shared:
+                lock.truncate(0)

@@ -1,0 +1,65 @@
+"""Objects in a bucket, or in memory: one put publishes one, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from crossinit_batch.storage.failures import status_of
+from crossinit_batch.storage.fault_points import Point, reach
+
+
+class ObjectFiles:
+    """The objects of an fsspec file system, by full paths. A put is atomic there, and nothing is renamed."""
+
+    def __init__(self, filesystem: Any, root: str) -> None:
+        self.filesystem, self.root = filesystem, root
+        protocols = filesystem.protocol
+        on_s3 = "s3" in ((protocols,) if isinstance(protocols, str) else protocols)
+        self._reading = {"max_concurrency": 1} if on_s3 else {}  # one request, not one for the size first
+
+    def read(self, path: str) -> bytes:
+        data: bytes = self.filesystem.cat_file(path, **self._reading)
+        return data
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put an object in one request; never by a file object, whose `with` block publishes half a file."""
+        reach(Point.BEFORE_PUT)
+        self.filesystem.pipe_file(path, data)
+        reach(Point.AFTER_PUT)
+
+    def create(self, path: str, data: bytes) -> None:
+        """Put an object that is not there yet; FileExistsError where one is, if the storage tells."""
+        reach(Point.BEFORE_CREATE)
+        try:
+            self.filesystem.pipe_file(path, data, mode="create")
+        except OSError as error:
+            if status_of(error) == 412:  # s3fs knows AWS's own answer only
+                raise FileExistsError(path) from error
+            raise
+        reach(Point.AFTER_CREATE)
+
+    def remove(self, path: str) -> None:
+        """Remove an object; no error where there is none."""
+        reach(Point.BEFORE_REMOVE)
+        with contextlib.suppress(FileNotFoundError):
+            self.filesystem.rm_file(path)
+        reach(Point.AFTER_REMOVE)
+
+    def listing(self, below: str = "") -> dict[str, int]:
+        """Every object below the root or a folder of it, relative to the root, with its size; asked anew."""
+        self.filesystem.invalidate_cache()
+        try:
+            found = self.filesystem.find(f"{self.root}/{below}".rstrip("/"), detail=True)
+        except FileNotFoundError:
+            return {}
+        prefix = len(self.root.rstrip("/")) + 1
+        return {
+            path[prefix:]: int(facts["size"] or 0)
+            for path, facts in found.items()
+            if facts["type"] == "file" and not path.endswith("/")
+        }
+
+    def sweep(self, alone: bool) -> int:
+        """There are no temporary objects."""
+        return 0
