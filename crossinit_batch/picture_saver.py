@@ -22,6 +22,7 @@ from crossinit_batch.picture_encoding import encode_picture
 from crossinit_batch.picture_text import SAMPLER_NAMES, PictureFacts
 from crossinit_batch.plan import Job, Plan, PlannedPicture, picture_digest
 from crossinit_batch.receipts import Receipt, ReceiptFile, read_receipt, write_receipt
+from crossinit_batch.storage.failures import reason_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +93,7 @@ class PictureSaver:
                 self._enter(job, files, seconds * len(own), facts)
             except OSError as error:
                 self.failed.add(job)
-                reason = f"pictures cannot be saved: {error}"
+                reason = f"pictures cannot be saved: {reason_of(error)}"
                 self.context.report(JobFailed(*job.key, "render", reason, "Mend that, then `crossinit resume`."))
             else:
                 self.context.report(ImagesDone(*job.key, len(own)))

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from crossinit_batch.storage.fault_points import Point, reach
 
@@ -30,10 +31,9 @@ class LocalFiles:
         """Write beside the target, flush to disk, rename, and flush the folder so that a power cut undoes nothing."""
         target = Path(path)
         reach(Point.BEFORE_WRITE)
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name[:80]}{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}")
         try:
-            with temporary.open("xb") as file:
+            with _opened(temporary) as file:
                 half = memoryview(data)[: len(data) // 2]
                 file.write(half)
                 reach(Point.HALF_WRITTEN, file.flush)
@@ -76,6 +76,15 @@ class LocalFiles:
                     path.unlink()
                     swept += 1
         return swept
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A new file, its folder made; again where another worker has just removed the folder as empty."""
+    for _ in range(100):
+        with contextlib.suppress(FileNotFoundError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("xb")
+    return path.open("xb")
 
 
 def _walk(folder: str, prefix: int) -> Iterator[tuple[str, int]]:

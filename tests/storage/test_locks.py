@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,17 @@ def test_a_part_leaves_fresh_temporary_files_of_others_alone(tmp_path: Path) -> 
     assert store.sweep(alone=False) == 1
     assert fresh.exists() and not old.exists()
     assert store.sweep() == 1
+
+
+def test_a_folder_that_is_removed_as_empty_while_another_writes_into_it(tmp_path: Path) -> None:
+    """As the checkpoints' is, by the worker that ends its batch while another saves."""
+    stores = [Store(str(tmp_path)) for _ in range(4)]
+
+    def come_and_go(number: int) -> None:
+        for turn in range(100):
+            stores[number].write(f"_state/checkpoints/{number}", bytes([turn]))
+            stores[number].remove(f"_state/checkpoints/{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, range(4)))
+    assert stores[0].listing() == {}
