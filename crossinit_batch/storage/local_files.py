@@ -81,9 +81,10 @@ class LocalFiles:
 def _opened(path: Path) -> BinaryIO:
     """A new file, its folder made; again where another worker has just removed the folder as empty."""
     for _ in range(100):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
             path.parent.mkdir(parents=True, exist_ok=True)
             return path.open("xb")
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("xb")
 
 
