@@ -32,7 +32,10 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Another seed makes another world.")] = 0,
     only: Annotated[
         str | None,
-        typer.Option(help="One stage: data, text-encoder, autoencoder, decoder, unet, pipeline or judges."),
+        typer.Option(
+            help="One stage: data, text-encoder, autoencoder, decoder, unet, pipeline, or a judge: "
+            "detector, recogniser, attributes, clip."
+        ),
     ] = None,
     share: Annotated[float, typer.Option(min=0.001, max=10, help="This share of the pictures and steps.")] = 1.0,
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads of a process.")] = 1,
@@ -83,12 +86,13 @@ def exam(
     import json
 
     from crossinit_batch.demo.exam import examine
+    from crossinit_batch.demo.judges.panel import Panel
     from crossinit_batch.demo.train import Training
 
     training = Training.open(folder, _report)
     found = examine(
         training.model(),
-        training.judge(),
+        Panel.open(training.judges_folder),
         famous=famous,
         learned=strangers,
         among=among,

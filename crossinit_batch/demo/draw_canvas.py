@@ -144,6 +144,12 @@ def _soft_spot(strength: int) -> Image.Image:
     return Image.fromarray(np.round(inside * 255 * strength / 64).astype(np.uint8))
 
 
+def turning(unit: float, tilt: float) -> Points:
+    """The matrix (2, 2) that takes head coordinates, as rows, to those of a picture; `tilt` in degrees."""
+    c, s = unit * math.cos(math.radians(tilt)), unit * math.sin(math.radians(tilt))
+    return np.array([[c, s], [-s, c]])
+
+
 class Canvas:
     """An RGB image and where a head is on it: its middle and unit in pixels, its tilt in degrees."""
 
@@ -152,8 +158,7 @@ class Canvas:
         self.unit = unit
         self._pen = ImageDraw.Draw(image, "RGBA")
         self._middle = np.array(middle)
-        c, s = unit * math.cos(math.radians(tilt)), unit * math.sin(math.radians(tilt))
-        self._turn = np.array([[c, s], [-s, c]])
+        self._turn = turning(unit, tilt)
 
     def _pixels(self, points: Points) -> list[float]:
         flat: list[float] = (points @ self._turn + self._middle).ravel().tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -11,7 +12,7 @@ from PIL import Image
 from crossinit_batch.demo.draw_accessories import covers_hair, draw_accessory
 from crossinit_batch.demo.draw_anatomy import anatomy
 from crossinit_batch.demo.draw_backgrounds import paint_background
-from crossinit_batch.demo.draw_canvas import Canvas
+from crossinit_batch.demo.draw_canvas import Canvas, Points, turning
 from crossinit_batch.demo.draw_features import draw_brows, draw_eyes, draw_mouth, draw_nose
 from crossinit_batch.demo.draw_hair import draw_hair, draw_hair_behind
 from crossinit_batch.demo.draw_hair_shapes import HIDES_EARS
@@ -27,6 +28,35 @@ _ALONE = (0.5, 0.485)
 _PAIR_UNIT, _PAIR_LEFT, _PAIR_RIGHT = 0.215, (0.285, 0.56), (0.725, 0.53)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a head is: its middle and the unit of head coordinates in shares of the picture's side, its tilt."""
+
+    person: Person
+    middle: tuple[float, float]
+    unit: float
+    tilt: float
+
+    def picture(self, points: Points) -> Points:
+        """Points (N, 2) in head coordinates as shares of the picture's side."""
+        there: Points = points @ turning(self.unit, self.tilt) + np.array(self.middle)
+        return there
+
+
+def places(person: Person, scene: Scene) -> list[Place]:
+    """The heads of a picture in the order they are painted, the person's own last."""
+    heads = [(person, _ALONE, _UNIT, scene.tilt)]
+    if scene.companion is not None:
+        heads = [
+            (scene.companion, _PAIR_RIGHT, _PAIR_UNIT, -scene.tilt),
+            (person, _PAIR_LEFT, _PAIR_UNIT, scene.tilt),
+        ]
+    return [
+        Place(who, (x + scene.shift_x, y + scene.shift_y), unit * scene.scale, tilt)
+        for who, (x, y), unit, tilt in heads
+    ]
+
+
 def draw(person: Person, scene: Scene, size: int) -> Image.Image:
     """A person in a scene as a square RGB picture of `size` pixels a side, at least 16."""
     if size < SMALLEST:
@@ -35,15 +65,10 @@ def draw(person: Person, scene: Scene, size: int) -> Image.Image:
     side = size * zoom
     rng = _generator(person, scene)
     image = paint_background(_place(scene), scene.backdrop, side, min(side, max(2 * size, 128)), rng)
-    shift = np.array([scene.shift_x, scene.shift_y])
-    if scene.companion is None:
-        places = [(person, _ALONE, _UNIT)]
-    else:
-        places = [(scene.companion, _PAIR_RIGHT, _PAIR_UNIT), (person, _PAIR_LEFT, _PAIR_UNIT)]
-    for who, middle, unit in places:
-        x, y = ((np.array(middle) + shift) * side).tolist()
-        canvas = Canvas(image, (x, y), unit * scene.scale * side, scene.tilt if who is person else -scene.tilt)
-        _draw_figure(canvas, who, scene, main=who is person)
+    for place in places(person, scene):
+        middle = (place.middle[0] * side, place.middle[1] * side)
+        canvas = Canvas(image, middle, place.unit * side, place.tilt)
+        _draw_figure(canvas, place.person, scene, main=place.person is person)
     return render_style(scene.style, _expose(image.reduce(zoom), scene), rng)
 
 

@@ -18,7 +18,8 @@ from crossinit_batch.demo.captions import prompt_of
 from crossinit_batch.demo.dataset import famous_names
 from crossinit_batch.demo.drawing import draw
 from crossinit_batch.demo.faces import strangers
-from crossinit_batch.demo.judges import ATTRIBUTES, Judge, labels_of, look
+from crossinit_batch.demo.judges.album import ATTRIBUTES, labels_of
+from crossinit_batch.demo.judges.panel import Panel
 from crossinit_batch.demo.person import Person, person_of_name
 from crossinit_batch.demo.scene import Scene
 from crossinit_batch.demo.train_text_encoder import to_samples
@@ -46,7 +47,7 @@ _REFERENCES = 3
 
 @dataclass(frozen=True)
 class Answers:
-    """Pictures (persons, prompts, 64, 64, 3), who was found in each (persons, prompts), and what (…, attributes)."""
+    """Pictures (persons, prompts, 64, 64, 3), who was found in each (persons, prompts; -1: nobody), and what."""
 
     pictures: NDArray[np.uint8]
     found: Tensor
@@ -61,7 +62,7 @@ class Answers:
         return self.seen == torch.tensor([labels_of(scene) for scene in SCENES])
 
 
-def references(judge: Judge, persons: Sequence[Person], seed: int) -> Tensor:
+def references(panel: Panel, persons: Sequence[Person], seed: int) -> Tensor:
     """An embedding (persons, 128) of each from a few drawn portraits."""
     rng = random.Random(f"references, seed {seed}")
     pictures = [
@@ -69,8 +70,8 @@ def references(judge: Judge, persons: Sequence[Person], seed: int) -> Tensor:
         for person in persons
         for mood in ("neutral", "happy", "surprised")
     ]
-    who, _ = look(judge, np.stack(pictures))
-    return torch.nn.functional.normalize(who.reshape(-1, _REFERENCES, who.shape[1]).mean(dim=1), dim=-1)
+    who = panel.who(np.stack(pictures)).reshape(len(persons), _REFERENCES, -1)
+    return torch.nn.functional.normalize(who.nansum(dim=1), dim=-1)
 
 
 def draw_all(model: BaseModel, wearers: Sequence[str | Tensor], seed: int, batch: int = 16) -> NDArray[np.uint8]:
@@ -94,19 +95,20 @@ def _states(model: BaseModel, prompt: str, wearer: str | Tensor) -> Tensor:
     return encode_prompt(model, prompt, wearer)
 
 
-def judge_all(judge: Judge, pictures: NDArray[np.uint8], known: Tensor) -> Answers:
-    """What the judge says of pictures (persons, prompts, …), `known` being the embeddings it may choose from."""
-    who, what = look(judge, pictures.reshape(-1, *pictures.shape[2:]))
-    shape = pictures.shape[:2]
-    return Answers(pictures, (who @ known.T).argmax(dim=1).reshape(shape), what.reshape(*shape, -1))
+def judge_all(panel: Panel, pictures: NDArray[np.uint8], known: Tensor) -> Answers:
+    """What the judges say of pictures (persons, prompts, …), `known` being the embeddings they may choose from."""
+    flat, shape = pictures.reshape(-1, *pictures.shape[2:]), pictures.shape[:2]
+    who = panel.who(flat)
+    found = torch.where(who.isnan().any(dim=1), -1, (who.nan_to_num() @ known.T).argmax(dim=1))
+    return Answers(pictures, found.reshape(shape), panel.what(flat).reshape(*shape, -1))
 
 
-def examine_names(model: BaseModel, judge: Judge, count: int, seed: int) -> Answers:
-    """The base model draws famous persons; the judge chooses among them."""
+def examine_names(model: BaseModel, panel: Panel, count: int, seed: int) -> Answers:
+    """The base model draws famous persons; the judges choose among them."""
     rng = random.Random(f"famous, seed {seed}")
     names = rng.sample(famous_names(), count)
-    known = references(judge, [person_of_name(*name) for name in names], seed)
-    return judge_all(judge, draw_all(model, [" ".join(name) for name in names], seed), known)
+    known = references(panel, [person_of_name(*name) for name in names], seed)
+    return judge_all(panel, draw_all(model, [" ".join(name) for name in names], seed), known)
 
 
 @dataclass(frozen=True)
@@ -174,20 +176,20 @@ def figures(answers: Answers, truth: Tensor) -> dict[str, Any]:
 
 
 def examine(
-    model: BaseModel, judge: Judge, *, famous: int, learned: int, among: int, seed: int, report: Callable[[str], None]
+    model: BaseModel, panel: Panel, *, famous: int, learned: int, among: int, seed: int, report: Callable[[str], None]
 ) -> dict[str, Any]:
     """All figures: the base model on famous names, then each method on strangers among `among` of them."""
     found: dict[str, Any] = {"prompts": [prompt_of(scene) for scene in SCENES], "render": RENDER.model_dump()}
     if famous:
-        answers = examine_names(model, judge, famous, seed)
+        answers = examine_names(model, panel, famous, seed)
         found["famous"] = {"persons": famous, **figures(answers, torch.arange(famous))}
         report(f"famous: {found['famous']}")
     persons = strangers(max(among, learned), seed)
-    known = references(judge, persons, seed)
+    known = references(panel, persons, seed)
     pictures = portraits(persons[:learned], seed)
     for name, settings in METHODS.items() if learned else ():
         vectors = learn(model, pictures, settings, seed)
-        answers = judge_all(judge, draw_all(model, list(vectors.v), seed), known)
+        answers = judge_all(panel, draw_all(model, list(vectors.v), seed), known)
         right = figures(answers, torch.arange(learned))
         found[name] = {"persons": learned, "among": len(persons), "seconds_each": vectors.seconds / learned}
         found[name] |= {**orientation(vectors), **right}

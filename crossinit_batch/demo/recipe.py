@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
-from crossinit_batch.demo import judges, train_autoencoder, train_text_encoder, train_unet
+from crossinit_batch.demo import train_autoencoder, train_text_encoder, train_unet
+from crossinit_batch.demo.judges import album, attributes, detector, prompts, recogniser
 from crossinit_batch.demo.training_loop import Schedule
 
-EXTENDABLE = ("decoder", "unet", "judges")
+EXTENDABLE = ("decoder", "unet", "detector", "recogniser", "attributes", "clip")
 """Schedules that may grow later, since no other stage builds on their result."""
 _HELD_OUT = 500
 
@@ -17,35 +18,33 @@ _HELD_OUT = 500
 class Recipe:
     """The sizes of a training; `scaled` makes a short one of the same shape.
 
-    `held_out` are the examples at the end of the data set that nothing is trained on, `persons` those that the
-    judges learn from.
+    `held_out` are the examples at the end of the data set that nothing is trained on, `persons` and `clip_pictures`
+    what the judges learn from.
     """
 
     pictures: int = 24_000
     held_out: int = _HELD_OUT
-    persons: int = judges.PERSONS
+    persons: int = album.PERSONS
+    clip_pictures: int = prompts.PICTURES
     text_encoder: Schedule = train_text_encoder.SCHEDULE
     autoencoder: Schedule = train_autoencoder.SCHEDULE
+    whole: Schedule = train_autoencoder.WHOLE
     decoder: Schedule = train_autoencoder.DECODER
     unet: Schedule = train_unet.SCHEDULE
-    judges: Schedule = judges.SCHEDULE
+    detector: Schedule = detector.SCHEDULE
+    recogniser: Schedule = recogniser.SCHEDULE
+    attributes: Schedule = attributes.SCHEDULE
+    clip: Schedule = prompts.SCHEDULE
 
     def scaled(self, share: float) -> Recipe:
         """The recipe with this share of the pictures and steps."""
 
-        def fewer(schedule: Schedule) -> Schedule:
-            return replace(schedule, steps=max(1, round(schedule.steps * share)))
+        def less(size: int | Schedule) -> int | Schedule:
+            if isinstance(size, Schedule):
+                return replace(size, steps=max(1, round(size.steps * share)))
+            return max(2, round(size * share))
 
-        return Recipe(
-            pictures=max(2, round(self.pictures * share)),
-            held_out=max(1, round(self.held_out * share)),
-            persons=max(2, round(self.persons * share)),
-            text_encoder=fewer(self.text_encoder),
-            autoencoder=fewer(self.autoencoder),
-            decoder=fewer(self.decoder),
-            unet=fewer(self.unet),
-            judges=fewer(self.judges),
-        )
+        return Recipe(**{part.name: less(getattr(self, part.name)) for part in fields(self)})  # type: ignore[arg-type]
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Self:

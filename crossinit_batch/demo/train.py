@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
-import platform
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -19,18 +17,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, multiprocessing
 
 from crossinit_batch.base_model import BaseModel
-from crossinit_batch.demo import judges, train_autoencoder, train_text_encoder, train_unet
-from crossinit_batch.demo.dataset import Dataset, make_dataset
+from crossinit_batch.demo import train_autoencoder, train_text_encoder, train_unet
+from crossinit_batch.demo.dataset import SIDE, Dataset, make_dataset
+from crossinit_batch.demo.judges import training as judges
 from crossinit_batch.demo.pipeline import save_pipeline
 from crossinit_batch.demo.recipe import EXTENDABLE, Recipe
+from crossinit_batch.demo.stage_notes import StageNotes
 from crossinit_batch.demo.team import ALONE, Team
-from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained
+from crossinit_batch.demo.training_loop import CPU, Report
 from crossinit_batch.demo.vocabulary import demo_tokenizer
 from crossinit_batch.errors import RequestError
 from crossinit_batch.model_source import locate_model
 from crossinit_batch.settings import ModelSettings
 
-STAGES = ("data", "text-encoder", "autoencoder", "decoder", "unet", "pipeline", "judges")
+STAGES = ("data", "text-encoder", "autoencoder", "decoder", "unet", "pipeline", *judges.STAGES)
 
 
 class Training:
@@ -50,6 +50,7 @@ class Training:
         self.folder, self.seed, self.report, self.recipe = folder, seed, report, recipe or Recipe()
         self.device, self.processes, self.compiled = device, processes, compiled
         self.tokenizer = demo_tokenizer()
+        self.notes = StageNotes(folder)
         self._data: Dataset | None = None
         self._claim()
 
@@ -73,19 +74,21 @@ class Training:
             "decoder": self._decoder,
             "unet": self._unet,
             "pipeline": self._pipeline,
-            "judges": self._judges,
         }
-        stages[stage]()
+        if stage in stages:
+            stages[stage]()
+        else:
+            self._judges().do(stage)
 
     @property
     def pipeline_folder(self) -> Path:
         """Where the finished pipeline is."""
         return self.folder / "pipeline"
 
-    def facts(self) -> dict[str, Any]:
-        """What is known of the stages that are done: seconds, steps, losses, figures."""
-        files = sorted(self.folder.glob("done-*.json"))
-        return {file.stem.removeprefix("done-"): json.loads(file.read_text()) for file in files}
+    @property
+    def judges_folder(self) -> Path:
+        """Where the finished judges are."""
+        return self.folder / "judges"
 
     def data(self) -> tuple[Dataset, Dataset]:
         """The examples to train on, and the held-out ones."""
@@ -103,7 +106,7 @@ class Training:
         )
 
     def _text_encoder(self) -> None:
-        if self._done("text-encoder", self.recipe.text_encoder):
+        if self.notes.is_done("text-encoder", self.recipe.text_encoder):
             return
         known, unseen = self.data()
         pair, trained = train_text_encoder.train_text_encoder(
@@ -116,27 +119,34 @@ class Training:
             device=self.device,
         )
         save_file(pair.state_dict(), self.folder / "clip-pair.safetensors")
-        self._note("text-encoder", trained, matched=train_text_encoder.matched(pair, unseen, self.tokenizer))
+        self.notes.add("text-encoder", trained, {"matched": train_text_encoder.matched(pair, unseen, self.tokenizer)})
 
     def _autoencoder(self) -> None:
-        if self._done("autoencoder", self.recipe.autoencoder):
+        if self.notes.is_done("autoencoder", self.recipe.whole):
             return
         known, _ = self.data()
-        autoencoder, trained = train_autoencoder.train_autoencoder(
-            known,
-            self.folder / "autoencoder.pt",
-            schedule=self.recipe.autoencoder,
-            seed=self.seed,
-            report=self.report,
-            device=self.device,
-        )
+        torch.manual_seed(self.seed)
+        autoencoder = train_autoencoder.build_autoencoder(train_text_encoder.to_samples(known.pictures[:64]))
+        rounds = (("pieces", train_autoencoder.PIECE, self.recipe.autoencoder), ("whole", SIDE, self.recipe.whole))
+        for name, side, schedule in rounds:
+            trained = train_autoencoder.train_autoencoder(
+                autoencoder,
+                known,
+                self.folder / f"autoencoder-{name}.pt",
+                side=side,
+                schedule=schedule,
+                seed=self.seed,
+                report=self.report,
+                device=self.device,
+            )
+            self.notes.add(f"autoencoder-{name}", trained, {})
         autoencoder.save_pretrained(self.folder / "vae")
         mean, std = train_autoencoder.moments(autoencoder, known)
         save_file({"mean": mean, "std": std}, self.folder / "moments.safetensors")
-        self._note("autoencoder", trained)
+        self.notes.add("autoencoder", trained, {})
 
     def _decoder(self) -> None:
-        if self._done("decoder", self.recipe.decoder):
+        if self.notes.is_done("decoder", self.recipe.decoder):
             return
         self._autoencoder()
         known, unseen = self.data()
@@ -153,7 +163,7 @@ class Training:
         )
         autoencoder.save_pretrained(self.folder / "vae-finished")
         error = train_autoencoder.reconstruction_error(autoencoder, unseen)
-        self._note("decoder", trained, reconstruction_error=error)
+        self.notes.add("decoder", trained, {"reconstruction_error": error})
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation (N, channels, 16, 16) of every training picture's latents."""
@@ -161,7 +171,7 @@ class Training:
         return stored["mean"], stored["std"]
 
     def _unet(self) -> None:
-        if self._done("unet", self.recipe.unet):
+        if self.notes.is_done("unet", self.recipe.unet):
             return
         self._text_encoder()
         self._autoencoder()
@@ -200,7 +210,7 @@ class Training:
         )
         if team.rank == 0:
             unet.save_pretrained(self.folder / "unet")
-            self._note("unet", trained)
+            self.notes.add("unet", trained, {})
 
     def _pipeline(self) -> None:
         self._decoder()
@@ -211,26 +221,17 @@ class Training:
         scheduler = PNDMScheduler(**train_unet.NOISE, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)
         save_pipeline(self.pipeline_folder, self.tokenizer, text_encoder.half(), vae.half(), unet.half(), scheduler)
 
-    def _judges(self) -> None:
-        if self._done("judges", self.recipe.judges):
-            return
-        seed, folder = self.seed + judges.SEED, self.folder / "judges"
-        album = judges.make_album(folder, self.recipe.persons, seed=seed + 1)
-        judge, trained = judges.train_judge(
-            album,
-            folder / "judge.pt",
-            schedule=self.recipe.judges,
-            seed=seed,
+    def _judges(self) -> judges.JudgesTraining:
+        return judges.JudgesTraining(
+            folder=self.folder / "judges-training",
+            finished=self.judges_folder,
+            notes=self.notes,
+            recipe=self.recipe,
+            tokenizer=self.tokenizer,
+            seed=self.seed,
             report=self.report,
             device=self.device,
         )
-        save_file(judge.state_dict(), folder / "judge.safetensors")
-        unseen = judges.make_album(folder, max(2, self.recipe.persons // 10), seed=seed + 2)
-        self._note("judges", trained, **judges.accuracy(judge, unseen))
-        if importlib.util.find_spec("onnx") is None:
-            self.report("judges: not written as ONNX, which needs the package onnx (pip install onnx)")
-        else:
-            judges.export_judges(judge, folder)
 
     def model(self) -> BaseModel:
         """The finished pipeline as any base model, on the CPU."""
@@ -238,12 +239,6 @@ class Training:
         source = locate_model(ModelSettings(id=str(self.pipeline_folder)))
         assert source is not None
         return BaseModel.load(source, CPU, "float32")
-
-    def judge(self) -> judges.Judge:
-        """The trained judge."""
-        judge = judges.Judge()
-        judge.load_state_dict(load_file(self.folder / "judges/judge.safetensors"))
-        return judge.eval()
 
     def clip_pair(self) -> train_text_encoder.ClipPair:
         """The trained text encoder and picture tower."""
@@ -264,16 +259,6 @@ class Training:
                 f"Name another folder; only the steps of {', '.join(EXTENDABLE)} can be changed in one.",
             )
         file.write_text(json.dumps(wanted, indent=2) + "\n")
-
-    def _done(self, stage: str, schedule: Schedule) -> bool:
-        """Whether a stage has had all its steps."""
-        return int(self.facts().get(stage, {"steps": -1})["steps"]) >= schedule.steps
-
-    def _note(self, stage: str, trained: Trained, **figures: float) -> None:
-        """Write down what a finished stage cost and reached."""
-        machine = f"{platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads"
-        text = json.dumps({**asdict(trained), **figures, "machine": machine}, indent=2)
-        (self.folder / f"done-{stage}.json").write_text(text + "\n")
 
 
 def _unet_rank(rank: int, size: int, meeting: Path, folder: Path, seed: int, recipe: Recipe, compiled: bool) -> None:

@@ -29,20 +29,26 @@ _REPORT_EVERY = 50
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a network is trained; `average` is the decay of the averaged weights, 0 for none."""
+    """How long and how fast a network is trained.
+
+    `average` is the decay of the averaged weights, 0 for none; `steady` the share of the steps before the learning
+    rate begins to fall.
+    """
 
     steps: int
     batch_size: int
     learning_rate: float
     weight_decay: float = 1e-2
     average: float = 0.0
+    steady: float = 0.0
 
     def rate(self, step: int) -> float:
-        """The share of the learning rate in a step: linear warm-up, then half a cosine down to 2 %."""
+        """The share of the learning rate in a step: linear warm-up, all of it, then half a cosine down to 2 %."""
         if step < _WARM_UP:
             return (step + 1) / _WARM_UP
-        done = (step - _WARM_UP) / max(1, self.steps - _WARM_UP)
-        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        falling = _WARM_UP + self.steady * (self.steps - _WARM_UP)
+        done = min(1.0, max(0.0, step - falling) / max(1.0, self.steps - falling))
+        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
 
 
 @dataclass(frozen=True)

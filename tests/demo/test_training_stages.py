@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,18 +13,9 @@ import torch
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.demo import train_text_encoder, train_unet
 from crossinit_batch.demo.dataset import make_dataset
-from crossinit_batch.demo.judges import (
-    ATTRIBUTES,
-    Judge,
-    Recogniser,
-    accuracy,
-    export_judges,
-    labels_of,
-    look,
-    make_album,
-)
+from crossinit_batch.demo.judges.album import ATTRIBUTES
+from crossinit_batch.demo.judges.panel import Panel
 from crossinit_batch.demo.recipe import Recipe
-from crossinit_batch.demo.scene import Scene
 from crossinit_batch.demo.train import STAGES, Training
 from crossinit_batch.demo.train_autoencoder import build_autoencoder
 from crossinit_batch.demo.train_text_encoder import build_text_encoder, to_samples, tokenize
@@ -72,49 +62,16 @@ def test_captions_are_encoded_once_as_the_pipeline_encodes_them(tmp_path: Path) 
     assert np.allclose(states[0], expected.numpy(), atol=1e-2)
 
 
-def test_a_judge_looks_at_who_and_what(tmp_path: Path) -> None:
-    album = make_album(tmp_path, 3, seed=4)
-    assert album.pictures.shape == (3, 2, 64, 64, 3)
-    assert np.array_equal(make_album(tmp_path, 3, seed=4).labels, album.labels)
-    who, what = look(Judge(), album.pictures.reshape(-1, 64, 64, 3))
-    assert torch.allclose(who.norm(dim=1), torch.ones(6), atol=1e-5)
-    assert what.shape == (6, len(ATTRIBUTES))
-    assert set(accuracy(Judge(), album)) == {"identity", *ATTRIBUTES}
-
-
-def test_judges_are_written_in_arcface_layout(tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
-    judge = Judge().eval()
-    recogniser, attributes = export_judges(judge, tmp_path)
-    pictures = np.random.default_rng(0).uniform(-1, 1, (3, 3, 112, 112)).astype(np.float32)
-    (who,) = runtime.InferenceSession(str(recogniser)).run(None, {"input": pictures})
-    with torch.no_grad():
-        expected = Recogniser(judge)(torch.from_numpy(pictures))
-    assert np.allclose(who, expected.numpy(), atol=1e-4)
-    scores = runtime.InferenceSession(str(attributes)).run(None, {"input": pictures})
-    assert [score.shape for score in scores] == [(3, len(words)) for words in ATTRIBUTES.values()]
-
-
-def test_judges_without_onnx_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(RequestError, match="cannot be exported"):
-        export_judges(Judge(), tmp_path)
-
-
-def test_labels_are_the_words_of_a_scene() -> None:
-    scene = Scene(expression="angry", background="space", accessory="crown", style="pop art")
-    words = [names[number] for names, number in zip(ATTRIBUTES.values(), labels_of(scene), strict=True)]
-    assert words == ["angry", "space", "crown", "pop art", "alone"]
-
-
 def test_a_tiny_world_is_trained_from_nothing_and_loads_as_any_model(tmp_path: Path) -> None:
     lines: list[str] = []
     recipe = Recipe().scaled(0.001)
     training = Training(tmp_path / "world", seed=5, report=lines.append, recipe=recipe)
     for stage in STAGES:
         training.do(stage)
-    assert set(training.facts()) == {"text-encoder", "autoencoder", "decoder", "unet", "judges"}
+    assert set(training.notes.facts()) == {
+        *("text-encoder", "autoencoder-pieces", "autoencoder-whole", "autoencoder", "decoder", "unet"),
+        *("detector", "recogniser", "attributes", "clip"),
+    }
     source = locate_model(ModelSettings(id=str(training.pipeline_folder)))
     assert source is not None
     model = BaseModel.load(source, torch.device("cpu"), "float32")
@@ -127,12 +84,15 @@ def test_a_tiny_world_is_trained_from_nothing_and_loads_as_any_model(tmp_path: P
         model.encode_text(ids),
     )
     assert torch.isfinite(noise).all()
+    panel = Panel.open(training.judges_folder)
+    pictures = training.data()[0].pictures[:2]
+    assert panel.who(pictures).shape == (2, 128) and panel.what(pictures).shape == (2, len(ATTRIBUTES))
     longer = replace(recipe, unet=replace(recipe.unet, steps=recipe.unet.steps + 2))
     extended = Training(tmp_path / "world", seed=5, report=lines.append, recipe=longer)
     for stage in STAGES:
         extended.do(stage)
-    assert training.facts()["unet"]["steps"] == longer.unet.steps
-    assert training.facts()["autoencoder"]["steps"] == recipe.autoencoder.steps
+    assert training.notes.facts()["unet"]["steps"] == longer.unet.steps
+    assert training.notes.facts()["autoencoder"]["steps"] == recipe.whole.steps
     assert Training.open(tmp_path / "world", print).recipe == longer
 
 
