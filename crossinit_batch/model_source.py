@@ -5,20 +5,17 @@ Nothing here loads weights or imports torch. A model is a folder in diffusers' l
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crossinit_batch.cache import cache_folder
+from crossinit_batch.demo.world import PIPELINE
 from crossinit_batch.digest import digest_of
 from crossinit_batch.errors import ModelError
 from crossinit_batch.model_files import (
     COMPONENTS,
-    INDEX,
     check_pipeline,
     component_digest,
     is_whole,
@@ -58,13 +55,13 @@ class ModelSource:
 
 
 def locate_model(settings: ModelSettings, *, fetch: bool = True) -> ModelSource | None:
-    """The model's folder, downloaded (or, for `demo`, made) where `fetch` allows it, else None.
+    """The model's folder, downloaded where `fetch` allows it, else None; `demo` is bundled.
 
     ModelError for a model that cannot be had, or is no Stable Diffusion 1.x or 2.x pipeline in safetensors.
     """
     revision = None
     if settings.id == DEMO:
-        folder = _demo_folder(fetch)
+        folder: Path | None = PIPELINE
     elif _is_folder(settings.id):
         folder = Path(settings.id).resolve()
     elif settings.id.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(settings.id):
@@ -105,30 +102,6 @@ def _is_folder(name: str) -> bool:
         return Path(name).is_dir()
     except OSError:  # a name that no file system takes
         return False
-
-
-def _demo_folder(fetch: bool) -> Path | None:
-    """The bundled small pipeline in the cache folder, made where it is not there yet."""
-    from crossinit_batch import __version__
-
-    folder = cache_folder() / "demo" / __version__
-    if (folder / INDEX).is_file():
-        return folder
-    if not fetch:
-        return None
-    from crossinit_batch.demo.pipeline import make_pipeline
-
-    made = folder.with_name(f"{folder.name}.{os.getpid()}")
-    try:
-        make_pipeline(made).rename(folder)
-    except OSError as error:  # another process was faster, or the cache cannot be used
-        shutil.rmtree(made, ignore_errors=True)
-        if not (folder / INDEX).is_file():
-            raise ModelError(
-                f"the demo model cannot be made in {folder}: {error}",
-                "Delete that folder if it is there, or set CROSSINIT_CACHE to a folder that can be written.",
-            ) from None
-    return folder
 
 
 def hub_folder(

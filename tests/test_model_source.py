@@ -17,6 +17,7 @@ import torch
 from huggingface_hub import constants, errors
 from models import located, refused
 
+import crossinit_batch
 from crossinit_batch import model_files
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.errors import ModelError
@@ -228,32 +229,8 @@ def test_a_name_that_is_neither_folder_nor_hub_id(hub: Path, name: str) -> None:
 # --- demo ---
 
 
-def test_the_demo_model_is_made_once_and_kept(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert locate_model(ModelSettings(id="demo"), fetch=False) is None
-    first = located("demo")
-    assert own_cache in first.folder.parents
-    monkeypatch.setattr("crossinit_batch.demo.pipeline.make_pipeline", lambda _: pytest.fail("made again"))
-    assert located("demo").fingerprint == first.fingerprint
-    assert [path.name for path in first.folder.parent.iterdir()] == [first.folder.name]
-
-
-def test_a_demo_model_that_cannot_be_made_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("CROSSINIT_CACHE", str(tmp_path / "file"))
-    refusal = refused("demo")
-    assert "cannot be made" in refusal.message
-    assert "CROSSINIT_CACHE" in refusal.hint
-
-
-def test_another_process_that_made_the_demo_model_first_is_no_error(
-    own_cache: Path, pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def slow(made: Path) -> Path:
-        shutil.copytree(pipeline_folder, made)
-        shutil.copytree(pipeline_folder, made.with_name(made.name.rpartition(".")[0]))
-        return made
-
-    monkeypatch.setattr("crossinit_batch.demo.pipeline.make_pipeline", slow)
+def test_the_demo_model_is_in_the_package_and_whole() -> None:
     source = located("demo")
-    assert source.fingerprint == located(pipeline_folder).fingerprint
-    assert [path.name for path in source.folder.parent.iterdir()] == [source.folder.name]
+    assert source == locate_model(ModelSettings(id="demo"), fetch=False)
+    assert source.folder.is_relative_to(Path(crossinit_batch.__file__).parent)
+    assert source.fingerprint == located(source.folder).fingerprint

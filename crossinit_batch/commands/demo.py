@@ -73,33 +73,47 @@ def train(
 
 
 def exam(
-    folder: Annotated[Path, typer.Argument(help="A folder that `crossinit demo train` has finished.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="A folder that `crossinit demo train` has finished; left out, the bundled world."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Where the figures and contact sheets go.")] = Path("out/demo-exam"),
     famous: Annotated[int, typer.Option(min=0, max=691, help="Famous persons to draw.")] = 100,
     strangers: Annotated[int, typer.Option(min=0, max=1000, help="Strangers to learn by each method.")] = 50,
     among: Annotated[int, typer.Option(min=2, max=5000, help="Persons that the judge chooses from.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Other names, strangers and noise.")] = 0,
 ) -> None:
-    """Examine a trained small world.
+    """Examine a small world.
 
-    Its judges say how good it is, and how well each method works on it; writes exam.json.
+    Its judges say how good it is, and how well each method works on it; writes exam.json and contact sheets.
     """
     import json
 
+    import torch
+
+    from crossinit_batch.base_model import BaseModel
     from crossinit_batch.demo.exam import examine
     from crossinit_batch.demo.judges.panel import Panel
-    from crossinit_batch.demo.train import Training
+    from crossinit_batch.demo.world import JUDGES, PIPELINE
+    from crossinit_batch.model_source import fetched_model
+    from crossinit_batch.settings import ModelSettings
 
-    training = Training.open(folder, _report)
-    found = examine(
-        training.model(),
-        Panel.open(training.judges_folder),
+    pipeline, judges = (folder / "pipeline", folder / "judges") if folder else (PIPELINE, JUDGES)
+    model = BaseModel.load(fetched_model(ModelSettings(id=str(pipeline))), torch.device("cpu"), "float32")
+    found, sheets = examine(
+        model,
+        Panel.open(judges),
         famous=famous,
         learned=strangers,
         among=among,
         seed=seed,
         report=_report,
     )
-    (folder / "exam.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "exam.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    for name, picture in sheets.items():
+        picture.save(output / f"{name.replace(',', '').replace(' ', '-')}.png")
+    tell(f"Figures and contact sheets: {output}")
 
 
 def _report(line: str) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from crossinit_batch.base_model import BaseModel
+from crossinit_batch.contact_sheet import contact_sheet
 from crossinit_batch.demo.captions import prompt_of
 from crossinit_batch.demo.dataset import famous_names
 from crossinit_batch.demo.drawing import draw
@@ -43,6 +45,8 @@ SCENES = (
 
 RENDER = RenderSettings(images_per_prompt=1, steps=20, guidance=4.0)
 _REFERENCES = 3
+_SHOWN = 12
+"""Persons on a contact sheet."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +107,13 @@ def judge_all(panel: Panel, pictures: NDArray[np.uint8], known: Tensor) -> Answe
     return Answers(pictures, found.reshape(shape), panel.what(flat).reshape(*shape, -1))
 
 
-def examine_names(model: BaseModel, panel: Panel, count: int, seed: int) -> Answers:
+def famous_sample(count: int, seed: int) -> list[tuple[str, str]]:
+    """Some of the famous names."""
+    return random.Random(f"famous, seed {seed}").sample(famous_names(), count)
+
+
+def examine_names(model: BaseModel, panel: Panel, names: Sequence[tuple[str, str]], seed: int) -> Answers:
     """The base model draws famous persons; the judges choose among them."""
-    rng = random.Random(f"famous, seed {seed}")
-    names = rng.sample(famous_names(), count)
     known = references(panel, [person_of_name(*name) for name in names], seed)
     return judge_all(panel, draw_all(model, [" ".join(name) for name in names], seed), known)
 
@@ -177,13 +184,20 @@ def figures(answers: Answers, truth: Tensor) -> dict[str, Any]:
 
 def examine(
     model: BaseModel, panel: Panel, *, famous: int, learned: int, among: int, seed: int, report: Callable[[str], None]
-) -> dict[str, Any]:
-    """All figures: the base model on famous names, then each method on strangers among `among` of them."""
+) -> tuple[dict[str, Any], dict[str, Image.Image]]:
+    """All figures: the base model on famous names, then each method on strangers among `among` of them.
+
+    Beside them a contact sheet of each, by name: true drawings in the first column.
+    """
     found: dict[str, Any] = {"prompts": [prompt_of(scene) for scene in SCENES], "render": RENDER.model_dump()}
+    sheets = {}
     if famous:
-        answers = examine_names(model, panel, famous, seed)
+        names = famous_sample(famous, seed)
+        answers = examine_names(model, panel, names, seed)
         found["famous"] = {"persons": famous, **figures(answers, torch.arange(famous))}
         report(f"famous: {found['famous']}")
+        drawn = np.stack([np.asarray(draw(person_of_name(*name), Scene(), 64)) for name in names])
+        sheets["famous"] = sheet([" ".join(name) for name in names], drawn, answers.pictures)
     persons = strangers(max(among, learned), seed)
     known = references(panel, persons, seed)
     pictures = portraits(persons[:learned], seed)
@@ -194,7 +208,17 @@ def examine(
         found[name] = {"persons": learned, "among": len(persons), "seconds_each": vectors.seconds / learned}
         found[name] |= {**orientation(vectors), **right}
         report(f"{name}: {found[name]}")
-    return found
+        sheets[name] = sheet([f"person {number}" for number in range(learned)], pictures, answers.pictures)
+    return found, sheets
+
+
+def sheet(labels: Sequence[str], sources: NDArray[np.uint8], pictures: NDArray[np.uint8]) -> Image.Image:
+    """The first persons, each beside what was drawn of them in the exam's scenes."""
+    rows = [
+        (label, [Image.fromarray(pixels) for pixels in (source, *drawn)])
+        for label, source, drawn in zip(labels, sources, pictures, strict=True)
+    ]
+    return contact_sheet(rows[:_SHOWN], ["source", *(prompt_of(scene) for scene in SCENES)], cell=128)
 
 
 METHODS = {

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, multiprocessing
 
-from crossinit_batch.base_model import BaseModel
 from crossinit_batch.demo import train_autoencoder, train_text_encoder, train_unet
 from crossinit_batch.demo.dataset import SIDE, Dataset, make_dataset
 from crossinit_batch.demo.judges import training as judges
@@ -27,8 +26,6 @@ from crossinit_batch.demo.team import ALONE, Team
 from crossinit_batch.demo.training_loop import CPU, Report
 from crossinit_batch.demo.vocabulary import demo_tokenizer
 from crossinit_batch.errors import RequestError
-from crossinit_batch.model_source import locate_model
-from crossinit_batch.settings import ModelSettings
 
 STAGES = ("data", "text-encoder", "autoencoder", "decoder", "unet", "pipeline", *judges.STAGES)
 
@@ -53,15 +50,6 @@ class Training:
         self.notes = StageNotes(folder)
         self._data: Dataset | None = None
         self._claim()
-
-    @classmethod
-    def open(cls, folder: Path, report: Report) -> Training:
-        """The training that a folder holds; RequestError where there is none."""
-        file = folder / "training.json"
-        if not file.is_file():
-            raise RequestError(f"{folder} holds no training", "Train one there: crossinit demo train FOLDER")
-        stored = json.loads(file.read_text())
-        return cls(folder, seed=stored["seed"], report=report, recipe=Recipe.from_dict(stored["recipe"]))
 
     def do(self, stage: str) -> None:
         """One stage, after the stages it needs; nothing where it is done."""
@@ -232,13 +220,6 @@ class Training:
             report=self.report,
             device=self.device,
         )
-
-    def model(self) -> BaseModel:
-        """The finished pipeline as any base model, on the CPU."""
-        self._pipeline()
-        source = locate_model(ModelSettings(id=str(self.pipeline_folder)))
-        assert source is not None
-        return BaseModel.load(source, CPU, "float32")
 
     def clip_pair(self) -> train_text_encoder.ClipPair:
         """The trained text encoder and picture tower."""

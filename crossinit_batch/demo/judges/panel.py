@@ -40,7 +40,9 @@ class Panel:
             try:
                 return Network((folder / name).read_bytes(), name)
             except FileNotFoundError:
-                raise RequestError(f"{folder} holds no {name}", "Train the judges first: crossinit demo train") from None
+                raise RequestError(
+                    f"{folder} holds no {name}", "Train the judges first: crossinit demo train"
+                ) from None
 
         return cls(
             FaceDetector(network(DETECTOR), _CONFIDENCE),
