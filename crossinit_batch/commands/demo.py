@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from crossinit_batch.errors import RequestError
 from crossinit_batch.terminal import tell
 
 
@@ -78,41 +79,47 @@ def exam(
         typer.Argument(help="A folder that `crossinit demo train` has finished; left out, the bundled world."),
     ] = None,
     output: Annotated[Path, typer.Option(help="Where the figures and contact sheets go.")] = Path("out/demo-exam"),
-    famous: Annotated[int, typer.Option(min=0, max=691, help="Famous persons to draw.")] = 100,
-    strangers: Annotated[int, typer.Option(min=0, max=1000, help="Strangers to learn by each method.")] = 50,
-    among: Annotated[int, typer.Option(min=2, max=5000, help="Persons that the judge chooses from.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Other names, strangers and noise.")] = 0,
+    famous: Annotated[int, typer.Option(min=0, max=640, help="Famous persons for the base model to draw.")] = 100,
+    run: Annotated[str | None, typer.Option(help="A finished run on drawn faces, to be judged as well.")] = None,
+    faces: Annotated[Path | None, typer.Option(help="The drawn faces of that run, with their persons.json.")] = None,
+    among: Annotated[int, typer.Option(min=2, max=5000, help="Persons that the judges choose from in a run.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Other names, other persons to choose from, other noise.")] = 0,
 ) -> None:
     """Examine a small world.
 
-    Its judges say how good it is, and how well each method works on it; writes exam.json and contact sheets.
+    Its judges say whether it draws whom and what it is asked for, and so does every method of a run on drawn faces.
     """
     import json
 
     import torch
 
     from crossinit_batch.base_model import BaseModel
-    from crossinit_batch.demo.exam import examine
+    from crossinit_batch.demo.exam_names import examine_names
+    from crossinit_batch.demo.exam_run import examine_run
     from crossinit_batch.demo.judges.panel import Panel
     from crossinit_batch.demo.world import JUDGES, PIPELINE
     from crossinit_batch.model_source import fetched_model
     from crossinit_batch.settings import ModelSettings
+    from crossinit_batch.store import Store
 
+    if (run is None) != (faces is None):
+        raise RequestError("--run and --faces belong together", "Give both, or neither.")
     pipeline, judges = (folder / "pipeline", folder / "judges") if folder else (PIPELINE, JUDGES)
-    model = BaseModel.load(fetched_model(ModelSettings(id=str(pipeline))), torch.device("cpu"), "float32")
-    found, sheets = examine(
-        model,
-        Panel.open(judges),
-        famous=famous,
-        learned=strangers,
-        among=among,
-        seed=seed,
-        report=_report,
-    )
+    panel = Panel.open(judges)
+    found, sheets = {}, {}
+    if famous:
+        model = BaseModel.load(fetched_model(ModelSettings(id=str(pipeline))), torch.device("cpu"), "float32")
+        found["famous"], sheets["famous"] = examine_names(model, panel, famous, seed)
+    if run is not None and faces is not None:
+        methods, drawn = examine_run(Store(run), faces, panel, among=among, seed=seed + 1)
+        found, sheets = found | methods, sheets | drawn
     output.mkdir(parents=True, exist_ok=True)
     (output / "exam.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     for name, picture in sheets.items():
-        picture.save(output / f"{name.replace(',', '').replace(' ', '-')}.png")
+        picture.save(output / f"{name}.png")
+    for name, figures in found.items():
+        who, what = figures["identity_photo"]["mean"], figures["attributes_each"]["mean"]
+        tell(f"{name}: the right person in {who:.1%} of photographs, each attribute right in {what:.1%}")
     tell(f"Figures and contact sheets: {output}")
 
 

@@ -1,0 +1,52 @@
+"""The base model on famous names: does it draw the right one of them, and what the prompt asks for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.demo.captions import prompt_of
+from crossinit_batch.demo.dataset import SIDE, famous_names
+from crossinit_batch.demo.drawing import draw
+from crossinit_batch.demo.exam import SCENES, figures, judge_all, references, sheet
+from crossinit_batch.demo.judges.panel import Panel
+from crossinit_batch.demo.person import person_of_name
+from crossinit_batch.demo.scene import Scene
+from crossinit_batch.render import denoise, encode_prompt
+from crossinit_batch.settings import RenderSettings
+
+RENDER = RenderSettings(images_per_prompt=1, steps=25, guidance=3.0)
+_BATCH = 16
+
+
+def examine_names(model: BaseModel, panel: Panel, count: int, seed: int) -> tuple[dict[str, Any], Image.Image]:
+    """The figures for `count` famous persons, among whom the judges choose, and a contact sheet of the first."""
+    names = random.Random(f"famous, seed {seed}").sample(famous_names(), count)
+    persons = [person_of_name(*name) for name in names]
+    called = [" ".join(name) for name in names]
+    answers = judge_all(panel, draw_names(model, called, seed), references(panel, persons, seed))
+    found = {"persons": count, "render": RENDER.model_dump(), **figures(answers, torch.arange(count))}
+    true = np.stack([np.asarray(draw(person, Scene(), SIDE)) for person in persons])
+    return found, sheet(called, true, answers.pictures)
+
+
+@torch.no_grad()
+def draw_names(model: BaseModel, names: Sequence[str], seed: int) -> NDArray[np.uint8]:
+    """Each person in each scene of the exam, by name: (names, scenes, 64, 64, 3)."""
+    empty = encode_prompt(model, "", None)
+    prompts = [prompt_of(scene).replace("{}", name) for name in names for scene in SCENES]
+    pictures: list[NDArray[np.uint8]] = []
+    for first in range(0, len(prompts), _BATCH):
+        states = torch.cat([encode_prompt(model, prompt, None) for prompt in prompts[first : first + _BATCH]])
+        seeds = [seed + number % len(SCENES) for number in range(first, first + len(states))]
+        latents = denoise(model, states, empty, seeds, RENDER)
+        assert latents is not None
+        pictures += list(model.decode(latents))
+    return np.stack(pictures).reshape(len(names), len(SCENES), *pictures[0].shape)
