@@ -5,7 +5,7 @@ initial/<digest>.safetensors                  the initial vectors that were used
 <method>/<identity>/learned_embeds.safetensors  losses.csv  receipt.json
 <method>/<identity>/images/<nn-prompt-slug>/<kkk>.png|webp|jpg   images/receipt.json
 <method>/<identity>/scores/scores.csv  scores/receipt.json
-gallery/index.html  gallery/sources/<identity>-<digest>.jpg
+gallery/index.html  gallery/contact-sheet.jpg  gallery/sources/<identity>-<digest>.jpg
 scores.csv  summary.csv  report.md  report.html  failures.json
 _state/checkpoints/<batch digest>.safetensors  only while a batch is being optimised
 _state/aside/…                                 files that did not match their receipt
@@ -25,6 +25,7 @@ REPORT_PAGE = "report.html"
 SCORES = "scores.csv"
 SUMMARY = "summary.csv"
 GALLERY = "gallery/index.html"
+CONTACT_SHEET = "gallery/contact-sheet.jpg"
 CHECKPOINTS = "_state/checkpoints"
 ASIDE = "_state/aside"
 LOCK = "_state/run.lock"

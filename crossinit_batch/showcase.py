@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from statistics import median
 
@@ -15,6 +16,7 @@ from crossinit_batch.store import Store, read_source
 from crossinit_batch.tables import Outcome
 
 _THUMBNAIL_SIDE = 512
+_SHEET_ROWS, _SHEET_CELL = 12, 128
 
 
 def outcomes(inventory: Inventory, failures: Sequence[JobFailed]) -> list[Outcome]:
@@ -39,7 +41,7 @@ def outcomes(inventory: Inventory, failures: Sequence[JobFailed]) -> list[Outcom
 
 
 def write_gallery(store: Store, inventory: Inventory, failures: Sequence[JobFailed]) -> None:
-    """Write gallery/index.html, and a small copy of each source photograph beside it."""
+    """Write gallery/index.html, a small copy of each source photograph, and a contact sheet of the first people."""
     plan = inventory.plan
     page = gallery_page(
         Gallery(
@@ -54,6 +56,45 @@ def write_gallery(store: Store, inventory: Inventory, failures: Sequence[JobFail
         )
     )
     store.write(layout.GALLERY, page.encode())
+    sheet = _contact_sheet(store, inventory)
+    if sheet is not None:
+        store.write(layout.CONTACT_SHEET, sheet)
+
+
+def _contact_sheet(store: Store, inventory: Inventory) -> bytes | None:
+    """The first people by every method, one picture a prompt, as a JPEG; None where no picture is there yet."""
+    from PIL import Image
+
+    from crossinit_batch.contact_sheet import contact_sheet
+
+    plan = inventory.plan
+    methods = [method.name for method in plan.methods]
+    people = list(dict.fromkeys(job.identity for job in plan.jobs))[: max(1, _SHEET_ROWS // len(methods))]
+    states = [inventory.states[method, person] for person in people for method in methods
+              if (method, person) in inventory.states]  # fmt: skip
+    if not any(state.pictures for state in states):
+        return None
+
+    def opened(name: str | None) -> Image.Image | None:
+        data = store.read(name) if name else None
+        try:
+            return Image.open(io.BytesIO(data)).convert("RGB") if data else None
+        except OSError:  # damaged since it was stored: `verify` tells
+            return None
+
+    rows = []
+    for state in states:
+        identity = plan.people.get(state.job.identity)
+        source = _source(store, identity) if identity else None
+        folder = layout.images_folder(*state.job.key)
+        first = {picture.number: picture.name for picture in plan.pictures(state.job) if picture.index == 0}
+        names = [f"{folder}/{name}" if name in state.pictures else None for name in first.values()]
+        cells = [opened(f"gallery/{source}" if source else None), *map(opened, names)]
+        rows.append((f"{state.job.identity} {state.job.method}", cells))
+    sheet = contact_sheet(rows, ["source", *(prompt.text for prompt in plan.prompts)], cell=_SHEET_CELL)
+    file = io.BytesIO()
+    sheet.save(file, "JPEG", quality=90)
+    return file.getvalue()
 
 
 def render_summary(plan: Plan) -> str:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import picture_bytes
+from PIL import Image
 from results import a_plan, store_all, store_embedding
 
 from crossinit_batch import layout
@@ -90,3 +93,22 @@ def test_a_photograph_that_is_gone_or_another_by_now_is_not_shown(store: Store, 
 
 def test_the_summary_of_rendering() -> None:
     assert render_summary(a_plan(seed=4)) == "dpmsolver++, 50 steps, guidance 7.5, seed 4"
+
+
+def test_the_contact_sheet_shows_what_is_there_and_leaves_damage_out(store: Store) -> None:
+    plan = a_plan()
+    write_gallery(store, take_inventory(store, plan), [])
+    assert store.read(layout.CONTACT_SHEET) is None
+    store_all(store, plan)
+    inventory = take_inventory(store, plan)
+    write_gallery(store, inventory, [])
+    pale = store.read(layout.CONTACT_SHEET)  # what `store_all` stores are no pictures
+    assert pale is not None
+    first = next(iter(plan.pictures(plan.jobs[0])))
+    store.write(f"{layout.images_folder(*plan.jobs[0].key)}/{first.name}", picture_bytes(1))
+    write_gallery(store, inventory, [])
+    shown = store.read(layout.CONTACT_SHEET)
+    assert shown is not None and shown != pale
+    before, after = (np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), dtype=int) for data in (pale, shown))
+    rows, columns = np.nonzero(np.abs(before - after).sum(axis=2) > 30)
+    assert rows.max() - rows.min() < 140 and columns.max() - columns.min() < 140  # one cell has changed

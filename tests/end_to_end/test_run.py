@@ -57,7 +57,7 @@ def test_a_run_leaves_the_folder_that_the_design_promises(small: SmallRun) -> No
         "images/01-a-person-on-the-beach/000.png",
     }
     expected = {f"{method}/{person}/{name}" for method in ("paper", "quick") for person in PEOPLE for name in per_job}
-    expected |= {"manifest.yaml", "plan.json", "report.md", "gallery/index.html", layout.LOCK}
+    expected |= {"manifest.yaml", "plan.json", "report.md", layout.GALLERY, layout.CONTACT_SHEET, layout.LOCK}
     rest = names - expected
     assert expected <= names
     assert sorted(re.sub(r"[0-9a-f]{8,16}", "#", name) for name in rest) == sorted(

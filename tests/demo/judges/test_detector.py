@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from crossinit_batch.evaluation.detection import FaceDetector
-from crossinit_batch.evaluation.networks import Network
 from PIL import Image
 
 from crossinit_batch.demo.judges.album import make_album
 from crossinit_batch.demo.judges.detector import Detector, detection_accuracy, detection_loss, target_of
 from crossinit_batch.demo.judges.export import YuNetLayout, export_detector
+from crossinit_batch.evaluation.detection import FaceDetector
+from crossinit_batch.evaluation.networks import Network
 
 
 class _Told(torch.nn.Module):

@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from crossinit_batch.evaluation.networks import Network
 from onnx import numpy_helper
 
 from crossinit_batch.demo.judges.album import make_album
@@ -20,6 +19,7 @@ from crossinit_batch.demo.judges.recogniser import (
     align,
     recognition_accuracy,
 )
+from crossinit_batch.evaluation.networks import Network
 
 
 def test_aligned_points_lie_where_arcface_has_them() -> None:
