@@ -16,7 +16,7 @@ from crossinit_batch.demo.judges.tower import tower, worsen
 from crossinit_batch.demo.train_text_encoder import to_samples
 from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
 
-SCHEDULE = Schedule(steps=1600, batch_size=64, learning_rate=2e-3, average=0.99)
+SCHEDULE = Schedule(steps=1000, batch_size=64, learning_rate=2e-3, average=0.99)
 
 
 class Classifiers(nn.Module):

@@ -16,7 +16,7 @@ from crossinit_batch.demo.person import Person
 from crossinit_batch.demo.train_text_encoder import to_samples
 from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
 
-SCHEDULE = Schedule(steps=2400, batch_size=64, learning_rate=2e-3, average=0.99)
+SCHEDULE = Schedule(steps=1600, batch_size=64, learning_rate=2e-3, average=0.99)
 EMBEDDING = 128
 ALIGNED = 112
 TEMPLATE = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
