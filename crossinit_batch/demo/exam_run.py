@@ -112,7 +112,7 @@ def _receipts(store: Store, states: list[JobState]) -> dict[str, float]:
     receipts = [receipt for name in names if (receipt := read_receipt(store, name)) is not None]
 
     def over_tokens(fact: str) -> float:
-        return mean(value for receipt in receipts for value in receipt.facts[fact])
+        return float(mean(value for receipt in receipts for value in receipt.facts[fact]))
 
     return {
         "seconds_each": median(_seconds(receipt) for receipt in receipts),
@@ -123,5 +123,4 @@ def _receipts(store: Store, states: list[JobState]) -> dict[str, float]:
 
 
 def _seconds(receipt: Receipt) -> float:
-    seconds: float = receipt.run["seconds"]
-    return seconds
+    return float(receipt.run["seconds"])

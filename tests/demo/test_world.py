@@ -19,6 +19,7 @@ from crossinit_batch.demo import exam_names
 from crossinit_batch.demo.exam import SCENES
 from crossinit_batch.demo.faces import write_faces
 from crossinit_batch.demo.judges.panel import Panel
+from crossinit_batch.demo.scene import BACKGROUNDS
 from crossinit_batch.demo.vocabulary import demo_tokenizer
 from crossinit_batch.demo.world import JUDGES, PIPELINE
 from crossinit_batch.initial_vector import initial_vector
@@ -60,7 +61,7 @@ def test_the_papers_gap_of_scales_is_there(model: BaseModel) -> None:
 def test_famous_people_and_what_prompts_ask_for_are_told_apart(
     model: BaseModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few persons and steps, so the floors are low: by chance one in twelve persons and 48 % of attributes are right."""
+    """Few persons and steps, so the floors are low; by chance one person in twelve is right."""
     monkeypatch.setattr(exam_names, "RENDER", RenderSettings(images_per_prompt=1, steps=12, guidance=3.0))
     found, sheet = exam_names.examine_names(model, Panel.open(JUDGES), 12, seed=3)
     assert found["identity_photo"]["mean"] > 0.5
@@ -88,7 +89,5 @@ def test_a_short_run_learns_a_stranger_and_draws_what_is_asked(tmp_path: Path) -
     assert not panel.who(pictures).isnan().any()
     seen = panel.what(pictures)
     plain, beach = (SCENES[number].background for number in (0, 3))
-    from crossinit_batch.demo.scene import BACKGROUNDS
-
     assert [BACKGROUNDS[number] for number in seen[:, 1].tolist()] == [plain, beach]
     assert (tmp_path / "out/gallery/contact-sheet.jpg").is_file()
