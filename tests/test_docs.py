@@ -32,7 +32,8 @@ def test_there_are_manifests_to_check() -> None:
 def test_shipped_manifests_load(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     for number in range(3):
-        (tmp_path / f"person-{number}.jpg").write_bytes(picture_bytes(number, kind="JPEG"))
+        (tmp_path / f"photo-{number}.jpg").write_bytes(picture_bytes(number, kind="JPEG"))
+        (tmp_path / f"drawn-{number}.png").write_bytes(picture_bytes(number))
     for variable in ("CELEBA", "PHOTOS"):
         monkeypatch.setenv(variable, str(tmp_path))
     manifest = load_manifest(tmp_path / "manifests" / path.name)
