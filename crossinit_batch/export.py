@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from crossinit_batch import layout
-from crossinit_batch.digest import sha256
-from crossinit_batch.errors import EmbeddingError, RequestError
-from crossinit_batch.formats import dump_learned_embeds, dump_webui, read_embedding
+from crossinit_batch.errors import RequestError
+from crossinit_batch.formats import dump_learned_embeds, dump_webui
 from crossinit_batch.plan import read_plan
 from crossinit_batch.receipts import read_receipt
 from crossinit_batch.store import Store
+from crossinit_batch.stored_embedding import stored_embedding
 
 FORMATS = ("webui", "diffusers")
 
@@ -36,11 +36,7 @@ def export_embeddings(store: Store, form: str, folder: str | None) -> list[str]:
         receipt = read_receipt(store, f"{source}/{layout.RECEIPT_FILE}")
         if receipt is None:
             continue
-        name = f"{source}/{layout.EMBEDDING_FILE}"
-        data = store.read(name)
-        if data is None or sha256(data) != receipt.files[layout.EMBEDDING_FILE].sha256:
-            raise EmbeddingError(f"{store}/{name} does not match its receipt", "Run `crossinit verify --repair`.")
-        embedding = read_embedding(data, name)
+        embedding = stored_embedding(store, receipt)
         prefix = f"{job.method}/" if several else ""
         if form == "webui":
             path, content = f"{prefix}{job.identity}.safetensors", dump_webui(embedding.v, embedding.metadata)

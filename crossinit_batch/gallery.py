@@ -8,19 +8,14 @@ a cell is three numbers.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, StrictUndefined, Template
-
+from crossinit_batch.html_page import page_template, script_data, whole_text
 from crossinit_batch.prompts import SLOT, Prompt
 
 _LARGEST_EXACT = 2**53 - 1  # JavaScript's numbers are doubles; a larger seed travels as text
@@ -67,29 +62,15 @@ class Gallery:
 
 def gallery_page(gallery: Gallery) -> str:
     """The whole page as text, to be written as UTF-8; ValueError for a picture path that is not relative."""
-    page = _template().render(
+    page = page_template("gallery").render(
         gallery=gallery,
         groups=_groups(gallery.prompts),
         columns=[prompt.text.partition(SLOT) for prompt in gallery.prompts],
         count=sum(len(pictures) for pictures in gallery.pictures.values()),
         positions=len(_positions(gallery)),
-        data=_as_script_data(_data(gallery)),
+        data=script_data(_data(gallery)),
     )
-    # A file name that is not UTF-8 reaches us as lone surrogates, which no file could hold.
-    return page.encode("utf-8", "replace").decode("utf-8")
-
-
-def content_hash(text: str) -> str:
-    """The Content-Security-Policy source that allows exactly this inline style or script."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["content_hash"] = content_hash
-    source = resources.files("crossinit_batch").joinpath("gallery.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(source)
+    return whole_text(page)
 
 
 def _groups(prompts: Sequence[Prompt]) -> list[tuple[str, int]]:
@@ -187,9 +168,3 @@ def _quoted(path: str) -> str:
 
 def _exact(seed: int) -> int | str:
     return seed if abs(seed) <= _LARGEST_EXACT else str(seed)
-
-
-def _as_script_data(data: Mapping[str, Any]) -> str:
-    """Compact ASCII JSON that cannot end the script element it stands in."""
-    text = json.dumps(data, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -11,14 +11,14 @@ from torch import Tensor
 from crossinit_batch import layout
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.context import RunContext
-from crossinit_batch.digest import image_seed, sha256
-from crossinit_batch.errors import EmbeddingError, Interrupted, JobError
+from crossinit_batch.digest import image_seed
+from crossinit_batch.errors import Interrupted, JobError
 from crossinit_batch.events import DenoiseStepDone, JobFailed
-from crossinit_batch.formats import read_embedding
 from crossinit_batch.picture_saver import DrawnPicture, PictureSaver
 from crossinit_batch.plan import Job, JobBatch, PlannedPicture, balanced
-from crossinit_batch.receipts import Receipt, read_receipt
+from crossinit_batch.receipts import read_receipt
 from crossinit_batch.render import denoise, encode_prompt
+from crossinit_batch.stored_embedding import stored_embedding
 
 
 class PictureBatch:
@@ -60,18 +60,9 @@ class PictureBatch:
             if receipt is None or receipt.digest != job.digest:
                 continue
             try:
-                self.embeddings[job.key] = self._embedding(f"{folder}/{layout.EMBEDDING_FILE}", receipt)
+                self.embeddings[job.key] = stored_embedding(self.context.store, receipt).v
             except JobError as error:
                 self.context.report(JobFailed(*job.key, "render", error.message, error.hint))
-
-    def _embedding(self, name: str, receipt: Receipt) -> Tensor:
-        data = self.context.store.read(name)
-        if data is None or sha256(data) != receipt.files[layout.EMBEDDING_FILE].sha256:
-            raise EmbeddingError(
-                f"{name} does not match its receipt",
-                "`crossinit verify --repair` sets it aside, then `crossinit resume` makes it again.",
-            )
-        return read_embedding(data, name).v
 
     def _draw_chunk(
         self, chunk: Sequence[PlannedPicture], missing: Sequence[PlannedPicture], size: int

@@ -42,6 +42,7 @@ from crossinit_batch.plan import (
     with_batches,
     write_plan,
 )
+from crossinit_batch.planned_model import planned_source
 from crossinit_batch.settings import EvaluationSettings, ModelSettings
 from crossinit_batch.showcase import write_gallery, write_report
 from crossinit_batch.stopping import StopRequest
@@ -166,13 +167,7 @@ def evaluate(
 def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOptions) -> RunResult:
     """Go on with the plan that is frozen in an output folder."""
     plan = frozen_plan(store)
-    source = fetched_model(plan.model.pinned)
-    if source.fingerprint != plan.model.fingerprint:
-        raise OutputError(
-            f"model {plan.model.label!r} has changed since {store} was planned "
-            f"(fingerprint {source.fingerprint[:16]}, planned {plan.model.fingerprint[:16]})",
-            "Bring back the old model, or run the manifest again to do everything with the new one.",
-        )
+    source = planned_source(store, plan)
     device = choose_device(options.device)
     with _own(store, report, stop):
         return _execute(store, plan, plan, source, str(device), report, stop, options)

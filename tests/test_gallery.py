@@ -13,7 +13,8 @@ import chromium
 import pytest
 from PIL import Image
 
-from crossinit_batch.gallery import Gallery, GalleryMethod, Person, Picture, content_hash, gallery_page
+from crossinit_batch.gallery import Gallery, GalleryMethod, Person, Picture, gallery_page
+from crossinit_batch.html_page import content_hash
 from crossinit_batch.prompts import PROMPT_SETS, Prompt
 
 HOSTILE = (

@@ -1,0 +1,22 @@
+"""An embedding of an output folder, read back and held against its receipt."""
+
+from __future__ import annotations
+
+from crossinit_batch import layout
+from crossinit_batch.digest import sha256
+from crossinit_batch.errors import EmbeddingError
+from crossinit_batch.formats import EmbeddingFile, read_embedding
+from crossinit_batch.receipts import Receipt
+from crossinit_batch.store import Store
+
+
+def stored_embedding(store: Store, receipt: Receipt) -> EmbeddingFile:
+    """The embedding that a receipt speaks of; EmbeddingError where its file is not the one that was written."""
+    name = f"{layout.embedding_folder(receipt.method, receipt.identity)}/{layout.EMBEDDING_FILE}"
+    data = store.read(name)
+    if data is None or sha256(data) != receipt.files[layout.EMBEDDING_FILE].sha256:
+        raise EmbeddingError(
+            f"{store}/{name} does not match its receipt",
+            "`crossinit verify --repair` sets it aside, then `crossinit resume` makes it again.",
+        )
+    return read_embedding(data, name)
