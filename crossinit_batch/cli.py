@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from crossinit_batch import __version__
-from crossinit_batch.commands import beginnings, demo, folders, runs
+from crossinit_batch.commands import beginnings, demo, folders, research, runs
 from crossinit_batch.errors import CrossinitError, Interrupted
 from crossinit_batch.terminal import out, say, tell
 
@@ -51,6 +51,7 @@ for command in (
     folders.status,
     folders.verify,
     folders.export,
+    research.analyze,
     beginnings.init_vector,
     beginnings.schema,
     beginnings.init,

@@ -35,6 +35,16 @@ class InitialVector:
         tensors = {"v_init": self.v_init, "v_bar": self.v_bar}
         return dump_tensors(tensors, {"digest": self.digest, "content": _content(self.v_init, self.v_bar)})
 
+    @classmethod
+    def load(cls, data: bytes, name: str) -> InitialVector | None:
+        """From such a file; None where it is damaged. `name` is the file's."""
+        try:
+            tensors, metadata = load_tensors(data, name)
+            found = cls(tensors["v_init"], tensors["v_bar"], metadata["digest"])
+        except (TensorFileError, KeyError):
+            return None
+        return found if metadata.get("content") == _content(found.v_init, found.v_bar) else None
+
 
 def initial_vector(model: BaseModel, init: InitSettings) -> tuple[InitialVector, str]:
     """The initial vector, from the cache if it is whole there; and `cached`, `computed` or `recomputed`."""
@@ -42,7 +52,8 @@ def initial_vector(model: BaseModel, init: InitSettings) -> tuple[InitialVector,
     digest = digest_of("initial-vector", {**init_parts(init), **encoder})
     path = cache_folder() / "initial" / f"{digest}.safetensors"
     stored = _stored(path)
-    if stored is not None and (found := _read(stored, digest)) is not None:
+    found = InitialVector.load(stored, digest) if stored is not None else None
+    if found is not None and found.digest == digest:
         return found, "cached"
     v_bar = mean_embedding(model, init)
     made = InitialVector(encode_mean(model, v_bar) if init.encoder else v_bar, v_bar, digest)
@@ -99,17 +110,6 @@ def _stored(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
-
-
-def _read(data: bytes, digest: str) -> InitialVector | None:
-    """A cached vector, or None where the file is damaged or is not what its name says."""
-    try:
-        tensors, metadata = load_tensors(data, digest)
-        found = InitialVector(tensors["v_init"], tensors["v_bar"], metadata["digest"])
-    except (TensorFileError, KeyError):
-        return None
-    intact = metadata.get("content") == _content(found.v_init, found.v_bar) and found.digest == digest
-    return found if intact else None
 
 
 def _write(path: Path, data: bytes) -> None:

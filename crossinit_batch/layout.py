@@ -6,6 +6,7 @@ initial/<digest>.safetensors                  the initial vectors that were used
 <method>/<identity>/images/<nn-prompt-slug>/<kkk>.png|webp|jpg   images/receipt.json
 <method>/<identity>/scores/scores.csv  scores/receipt.json
 gallery/index.html  gallery/contact-sheet.jpg  gallery/sources/<identity>-<digest>.jpg
+analysis/index.html  analysis/<figure>.png .svg .csv
 scores.csv  summary.csv  report.md  report.html  failures.json
 _state/checkpoints/<batch digest>.safetensors  only while a batch is being optimised
 _state/aside/…                                 files that did not match their receipt
@@ -26,6 +27,7 @@ SCORES = "scores.csv"
 SUMMARY = "summary.csv"
 GALLERY = "gallery/index.html"
 CONTACT_SHEET = "gallery/contact-sheet.jpg"
+ANALYSIS = "analysis/index.html"
 CHECKPOINTS = "_state/checkpoints"
 ASIDE = "_state/aside"
 LOCK = "_state/run.lock"
@@ -37,7 +39,20 @@ RECEIPT_FILE = "receipt.json"
 SCORES_FILE = "scores.csv"
 
 RESERVED_NAMES = frozenset(
-    {"initial", "gallery", "_state", MANIFEST, PLAN, FAILURES, REPORT, REPORT_PAGE, SCORES, SUMMARY}
+    {
+        "initial",
+        "gallery",
+        "analysis",
+        "study",
+        "_state",
+        MANIFEST,
+        PLAN,
+        FAILURES,
+        REPORT,
+        REPORT_PAGE,
+        SCORES,
+        SUMMARY,
+    }
 )
 """Names at the top of the folder that no method may take."""
 
@@ -48,6 +63,10 @@ def initial_vector(digest: str) -> str:
 
 def part_lock(part: str) -> str:
     return f"_state/{part}.lock"
+
+
+def figure(name: str, ending: str) -> str:
+    return f"analysis/{name}.{ending}"
 
 
 def checkpoint(batch_digest: str) -> str:

@@ -13,7 +13,7 @@ from crossinit_batch import layout
 from crossinit_batch.context import RunContext, machine_facts
 from crossinit_batch.device import choose_device, resolve_dtype
 from crossinit_batch.engines.local import run_local
-from crossinit_batch.errors import CrossinitError, Interrupted, OutputError, OutputLost, RequestError
+from crossinit_batch.errors import CrossinitError, Interrupted, OutputLost, RequestError
 from crossinit_batch.evaluation.judges import check_judges, planned_judges
 from crossinit_batch.evaluation_entry import default_evaluation
 from crossinit_batch.events import (

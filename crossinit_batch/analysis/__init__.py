@@ -1,0 +1,1 @@
+"""What learning does to an embedding: its scale and orientation, measured, drawn and explained on a page."""

@@ -1,0 +1,104 @@
+"""The embeddings of an output folder that are to be analysed, each with where it started and how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crossinit_batch import layout
+from crossinit_batch.errors import EmbeddingError, RequestError
+from crossinit_batch.initial_vector import InitialVector
+from crossinit_batch.loss_file import read_trajectory
+from crossinit_batch.plan import Job, Plan
+from crossinit_batch.receipts import read_receipt
+from crossinit_batch.store import Store
+from crossinit_batch.stored_embedding import stored_embedding, stored_file
+from crossinit_batch.wording import unknown
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """One embedding v (tokens, width). `start` is None where it was given, not learned.
+
+    `trajectory` (steps, 4) is what its losses.csv says, None where an earlier version wrote that.
+    """
+
+    method: str
+    identity: str
+    v: Tensor
+    start: InitialVector | None
+    trajectory: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The methods and identities that an analysis is asked for, none for all; `limit` identities a method at most."""
+
+    methods: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
+    limit: int = 200
+
+
+def read_learned(store: Store, plan: Plan, chosen: Chosen) -> dict[str, list[Learned]]:
+    """The chosen embeddings that stand as planned, by method; RequestError where there are none, or no such names."""
+    _check_names("method", chosen.methods, [method.name for method in plan.methods])
+    _check_names("identity", chosen.identities, [job.identity for job in plan.jobs])
+    there = store.listing().keys()
+
+    @cache
+    def start_of(name: str) -> InitialVector:
+        return _start(store, name)
+
+    found: dict[str, list[Learned]] = {}
+    for method in plan.methods:
+        if chosen.methods and method.name not in chosen.methods:
+            continue
+        jobs = [job for job in plan.jobs if job.method == method.name and _receipt_name(job) in there]
+        jobs = [job for job in jobs if not chosen.identities or job.identity in chosen.identities]
+        for job in _evenly(jobs, chosen.limit):
+            receipt = read_receipt(store, _receipt_name(job))
+            if receipt is None or receipt.digest != job.digest:
+                continue
+            v = stored_embedding(store, receipt).v
+            start = start_of(receipt.facts["initial"]) if "initial" in receipt.facts else None
+            told = layout.LOSSES_FILE in receipt.files
+            trajectory = read_trajectory(stored_file(store, receipt, layout.LOSSES_FILE)) if told else None
+            found.setdefault(method.name, []).append(Learned(*job.key, v, start, trajectory))
+    if not found:
+        raise RequestError(
+            f"{store} has none of the embeddings asked for yet", "`crossinit status` shows how far its run is."
+        )
+    return found
+
+
+def _check_names(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise RequestError(f"--{kind}: {unknown(name, tuple(dict.fromkeys(known))[:1000], kind)}")
+
+
+def _receipt_name(job: Job) -> str:
+    return f"{layout.embedding_folder(*job.key)}/{layout.RECEIPT_FILE}"
+
+
+def _evenly(jobs: Sequence[Job], limit: int) -> list[Job]:
+    """At most `limit` of them, spread evenly; the same people for all methods that have the same."""
+    if len(jobs) <= limit:
+        return list(jobs)
+    return [jobs[number * len(jobs) // limit] for number in range(limit)]
+
+
+def _start(store: Store, name: str) -> InitialVector:
+    """The initial vector that a receipt names."""
+    start = InitialVector.load(store.read(name) or b"", name)
+    if start is None:
+        raise EmbeddingError(
+            f"{store}/{name} is missing or damaged, and it says where embeddings started",
+            "Bring that file back, or make its embeddings again.",
+        )
+    return start
