@@ -97,5 +97,5 @@ def _draw(model: BaseModel, plan: Plan, worn: Sequence[Tensor]) -> list[Pixels]:
         states = [encode_prompt(model, PROMPT, v) for v in worn[start : start + plan.compute.images_per_batch]]
         latents = denoise(model, torch.cat(states), empty, [seed] * len(states), render)
         assert latents is not None  # nothing asks it to stop
-        pictures += [model.decode(latent[None]) for latent in latents]
+        pictures += list(model.decode(latents))
     return pictures
