@@ -8,9 +8,11 @@ from statistics import median
 
 from crossinit_batch import __version__, layout
 from crossinit_batch.digest import image_seed, sha256
+from crossinit_batch.evaluation.reports import write_scores
 from crossinit_batch.events import JobFailed
 from crossinit_batch.gallery import Gallery, GalleryMethod, Person, Picture, gallery_page
 from crossinit_batch.inventory import Inventory
+from crossinit_batch.markdown_text import plain
 from crossinit_batch.plan import Plan, PlannedIdentity
 from crossinit_batch.store import Store, read_source
 from crossinit_batch.tables import Outcome
@@ -138,22 +140,28 @@ def _pictures(inventory: Inventory) -> dict[tuple[str, str, int], tuple[Picture,
 
 
 def write_report(store: Store, inventory: Inventory, failures: Sequence[JobFailed], facts: dict[str, object]) -> None:
-    """Write report.md: what was asked, what came out, how long it took, what failed."""
-    store.write(layout.REPORT, report_text(inventory, failures, facts).encode())
+    """Write report.md: what was asked, what came out, how good it is, how long it took, what failed.
+
+    Where pictures are scored, also scores.csv, summary.csv and report.html.
+    """
+    scored = write_scores(store, inventory, outcomes(inventory, failures), failures)
+    store.write(layout.REPORT, report_text(inventory, failures, facts, scored).encode())
 
 
-def report_text(inventory: Inventory, failures: Sequence[JobFailed], facts: dict[str, object]) -> str:
-    """The report as Markdown; `facts` are further lines about this run, label to value."""
+def report_text(
+    inventory: Inventory, failures: Sequence[JobFailed], facts: dict[str, object], scored: Sequence[str] = ()
+) -> str:
+    """The report as Markdown; `facts` are further lines about this run, label to value, `scored` those on scores."""
     plan = inventory.plan
     revision = f" at {plan.model.revision}" if plan.model.revision else ""
     lines = [
-        f"# {_plain(plan.name)}",
+        f"# {plain(plan.name)}",
         "",
-        f"- Base model: {_plain(plan.model.label)}{revision}, fingerprint `{plan.model.fingerprint[:16]}`, "
+        f"- Base model: {plain(plan.model.label)}{revision}, fingerprint `{plan.model.fingerprint[:16]}`, "
         f"U-Net in {plan.model.dtype}",
         f"- Pictures: {len(plan.prompts)} prompts x {plan.render.images_per_prompt}; {render_summary(plan)}",
         f"- Identities: {len(plan.identities) or len({job.identity for job in plan.jobs})}",
-        *(f"- {label}: {_plain(str(value))}" for label, value in facts.items()),
+        *(f"- {label}: {plain(str(value))}" for label, value in facts.items()),
         f"- Made with crossinit {__version__}; the pictures: [gallery](gallery/index.html)",
         "",
         "| method | settings | embeddings | failed | pictures | median s an embedding |",
@@ -165,6 +173,7 @@ def report_text(inventory: Inventory, failures: Sequence[JobFailed], facts: dict
             f"| {row.method} | {plan.method(row.method).summary} | {row.embeddings_done} of {row.embeddings_total} "
             f"| {row.embeddings_failed} | {row.images_done} of {row.images_total} | {seconds} |"
         )
+    lines += scored
     if failures:
         lines += [
             "",
@@ -175,12 +184,5 @@ def report_text(inventory: Inventory, failures: Sequence[JobFailed], facts: dict
         ]
         for failure in failures:
             cells = (failure.identity, failure.method, failure.stage, failure.reason, failure.hint)
-            lines.append(f"| {' | '.join(_plain(cell) for cell in cells)} |")
+            lines.append(f"| {' | '.join(plain(cell) for cell in cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _plain(text: str) -> str:
-    """User's text in Markdown as text: no table cell, no markup, no line break."""
-    for character in "\\`*_[]<>|#":
-        text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())

@@ -168,6 +168,7 @@ class Scorer:
             digest=judges.digest,
             files={layout.SCORES_FILE: ReceiptFile(size=stored.size, sha256=stored.sha256)},
             facts={
+                "pictures": sum(len(scores) for scores in rows.values()),
                 "cells": {cell_name(plan, number): digests[number] for number in sorted(rows)},
                 "judges": {"detector": judges.detector, "recogniser": judges.recogniser, "clip": judges.clip},
                 "template": TEMPLATE_DIGEST,
