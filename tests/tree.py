@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from crossinit_batch import layout
 from crossinit_batch.store import Store
 
-_OF_A_RUN = frozenset({layout.REPORT, layout.LOCK, layout.PLAN})
+_OF_A_RUN = frozenset({layout.REPORT, layout.REPORT_PAGE, layout.LOCK, layout.PLAN})
 """Files that hold times, the process, and how the last run cut its work up."""
 
 
