@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
 from urllib.parse import quote
-
-from jinja2 import Environment, StrictUndefined, Template
 
 from crossinit_batch import __version__, layout
 from crossinit_batch.evaluation.charts import Axis, axis_over, ends
@@ -16,7 +12,7 @@ from crossinit_batch.evaluation.markdown import HEADINGS, seconds
 from crossinit_batch.evaluation.provenance import cautions, differences_to_paper, explanation, judges_of
 from crossinit_batch.evaluation.score_table import MEASURES, Measure, Portrait
 from crossinit_batch.events import JobFailed
-from crossinit_batch.gallery import content_hash
+from crossinit_batch.html_page import page_template, whole_text
 from crossinit_batch.plan import Plan
 from crossinit_batch.tables import Outcome
 
@@ -33,7 +29,7 @@ def report_page(plan: Plan, comparison: Comparison, outcomes: Sequence[Outcome],
     """The whole page as text, to be written as UTF-8."""
     columns = [measure for measure in _COLUMNS if comparison.has(measure)]
     scores = [measure for measure in ("identity", "prompt") if comparison.has(measure)]
-    page = _template().render(
+    page = page_template("report").render(
         plan=plan,
         comparison=comparison,
         columns=columns,
@@ -56,15 +52,7 @@ def report_page(plan: Plan, comparison: Comparison, outcomes: Sequence[Outcome],
         source=lambda identity: _source(plan, identity),
         version=__version__,
     )
-    return page.encode("utf-8", "replace").decode("utf-8")
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["content_hash"] = content_hash
-    source = resources.files("crossinit_batch.evaluation").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(source)
+    return whole_text(page)
 
 
 def _axis_of_rows(comparison: Comparison, measure: Measure) -> Axis:
