@@ -17,6 +17,7 @@ def faces(
     folder: Annotated[Path, typer.Argument(help="Where the pictures go.")],
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other persons.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=2048, help="Side in pixels.")] = 512,
+    jpeg: Annotated[bool, typer.Option("--jpeg", help="Write JPEG files, as cameras do, instead of PNG.")] = False,
 ) -> None:
     """Draw persons that nobody has seen.
 
@@ -24,7 +25,7 @@ def faces(
     """
     from crossinit_batch.demo.faces import write_faces
 
-    paths = write_faces(count, folder, seed=seed, size=size)
+    paths = write_faces(count, folder, seed=seed, size=size, jpeg=jpeg)
     tell(f"Drew {len(paths)} faces in {folder}")
 
 

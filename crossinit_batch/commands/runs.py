@@ -28,9 +28,16 @@ if TYPE_CHECKING:
     from crossinit_batch.run import RunResult
     from crossinit_batch.stopping import StopRequest
 
+_FIRST_STEPS = """To try it without photographs or network, with drawn people and the bundled model:
+    crossinit demo faces 4 photos --jpeg
+    crossinit init faces.yaml
+    crossinit run faces.yaml"""
+
 
 def run(
-    manifest: Annotated[Path, typer.Argument(help="A manifest; `crossinit init` writes one to start from.")],
+    manifest: Annotated[
+        Path | None, typer.Argument(help="A manifest; `crossinit init` writes one to start from.", show_default=False)
+    ] = None,
     device: Device = None,
     offline: Offline = False,
     json: Json = False,
@@ -40,6 +47,8 @@ def run(
 
     What is done already is kept. Stopped by Ctrl-C or SIGTERM, it saves everything and exits with 75; `resume` goes on.
     """
+    if manifest is None:
+        raise RequestError("crossinit run needs a manifest, a YAML file that says whose faces", _FIRST_STEPS)
     go_offline(offline)
     from crossinit_batch.manifest import load_manifest
 

@@ -97,7 +97,8 @@ def _pictures(store: Store, plan: Plan, state: JobState, numbers: list[int]) -> 
 
 
 def _source(faces: Path, name: str) -> NDArray[np.uint8]:
-    return _pixels((faces / f"{name}.png").read_bytes())
+    """The picture that a person was learned from, (64, 64, 3)."""
+    return _pixels(next(path for path in faces.glob(f"{name}.*") if path.suffix in (".png", ".jpg")).read_bytes())
 
 
 def _pixels(data: bytes) -> NDArray[np.uint8]:

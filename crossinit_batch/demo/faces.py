@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from crossinit_batch.demo.drawing import SMALLEST, draw
 from crossinit_batch.demo.person import Person, distance
@@ -15,10 +16,11 @@ from crossinit_batch.errors import OutputError, RequestError
 TRUTH = "persons.json"
 _APART = 2.0
 _TRIES = 40
+_JPEG: dict[str, Any] = {"format": "JPEG", "quality": 95, "subsampling": 0}
 
 
-def write_faces(count: int, folder: Path, *, seed: int = 0, size: int = 512) -> list[Path]:
-    """Write `person-000.png`, … of strangers who differ from each other, and who they are to `persons.json`.
+def write_faces(count: int, folder: Path, *, seed: int = 0, size: int = 512, jpeg: bool = False) -> list[Path]:
+    """Write `person-000.png` (or .jpg), … of strangers who differ from each other, and who they are to `persons.json`.
 
     Pictures are square, `size` pixels a side. The first pictures of a seed are the same whatever the count.
     """
@@ -33,9 +35,10 @@ def write_faces(count: int, folder: Path, *, seed: int = 0, size: int = 512) -> 
         for person in strangers(count, seed):
             name = f"person-{len(paths):03d}"
             scene = _mild_scene(random.Random(f"scene of {name}, seed {seed}"))
-            draw(person, scene, size).save(folder / f"{name}.png")
+            path = folder / f"{name}.{'jpg' if jpeg else 'png'}"
+            draw(person, scene, size).save(path, **_JPEG if jpeg else {})
             truth[name] = {"person": person.to_dict(), "scene": scene.to_dict()}
-            paths.append(folder / f"{name}.png")
+            paths.append(path)
         (folder / TRUTH).write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"cannot write faces to {folder}: {error}", "give a folder you can write to") from error

@@ -66,3 +66,8 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match=r"cannot write faces to .*file"):
         write_faces(1, tmp_path / "file" / "faces", size=32)
+
+
+def test_faces_can_be_jpeg_files_as_a_starter_manifest_wants_them(tmp_path: Path) -> None:
+    (path,) = write_faces(1, tmp_path, size=64, jpeg=True)
+    assert path.name == "person-000.jpg" and path.read_bytes().startswith(b"\xff\xd8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -235,3 +236,16 @@ def test_a_folder_that_cannot_be_read_is_a_sentence(
     monkeypatch.setattr(Store, "read", refuse)
     code, _, error = ask("status", finished.output)
     assert code == 1 and error.strip() == "/out/plan.json: Permission denied"
+
+
+def test_run_without_a_manifest_says_how_to_start_and_that_works(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, error = ask("run")
+    assert code == 2 and "needs a manifest" in error
+    faces, init, run = re.findall(r"^ +crossinit (.*)$", error, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    assert ask(*faces.split())[0] == 0 and ask(*init.split())[0] == 0
+    assert run.split()[0] == "run"
+    code, output, _ = ask("plan", *run.split()[1:])
+    assert code == 0 and "4 embeddings" in output

@@ -19,7 +19,7 @@ from crossinit_batch.demo.train_text_encoder import to_samples, tokenize
 from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
 from crossinit_batch.libraries import quiet_libraries
 
-SCHEDULE = Schedule(steps=1000, batch_size=128, learning_rate=1e-3, average=0.99)
+SCHEDULE = Schedule(steps=600, batch_size=96, learning_rate=1e-3, average=0.98)
 PICTURES = 16_000
 
 _NAMELESS = 0.6
