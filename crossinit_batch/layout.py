@@ -28,6 +28,7 @@ SUMMARY = "summary.csv"
 GALLERY = "gallery/index.html"
 CONTACT_SHEET = "gallery/contact-sheet.jpg"
 ANALYSIS = "analysis/index.html"
+STATE = "_state"
 CHECKPOINTS = "_state/checkpoints"
 ASIDE = "_state/aside"
 LOCK = "_state/run.lock"
@@ -44,7 +45,7 @@ RESERVED_NAMES = frozenset(
         "gallery",
         "analysis",
         "study",
-        "_state",
+        STATE,
         MANIFEST,
         PLAN,
         FAILURES,

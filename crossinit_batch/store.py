@@ -23,7 +23,7 @@ from crossinit_batch.redact import redact_url
 from crossinit_batch.storage.addresses import open_filesystem, scheme_of
 from crossinit_batch.storage.failures import Kind, StorageFailure, reason_of
 from crossinit_batch.storage.leases import Lease, Leases
-from crossinit_batch.storage.local_files import LocalFiles
+from crossinit_batch.storage.local_files import TEMPORARY, LocalFiles
 from crossinit_batch.storage.locks import InUse, locked_folder
 from crossinit_batch.storage.object_files import ObjectFiles
 from crossinit_batch.storage.retry import Retries, source_retries
@@ -79,7 +79,7 @@ class Store:
 
     def prepare(self) -> None:
         """Make the folder, and find out before any work whether it can be written, and whether it can be locked."""
-        probe = self.path_of(f"_state/probe-{uuid.uuid4().hex}")
+        probe = self.path_of(f"_state/.probe{TEMPORARY}{uuid.uuid4().hex}")
         try:
             if isinstance(self.files, ObjectFiles):
                 self.keeps_runs_apart = self._creates_only(self.files, probe)
@@ -141,8 +141,8 @@ class Store:
         return dict(sorted(self._do(self.files.listing, "").items()))
 
     def sweep(self, alone: bool = True) -> int:
-        """Remove temporary files that killed runs left behind; how many there were. See `LocalFiles.sweep`."""
-        return self.files.sweep(alone)
+        """Remove temporary files that killed runs left; where we are not `alone` in the folder, old ones only."""
+        return self._do(lambda: self.files.sweep(alone), "")
 
     @contextlib.contextmanager
     def locked(self, part: str | None = None, tell: Callable[[str], None] = lambda _message: None) -> Iterator[None]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from crossinit_batch import layout
 from crossinit_batch.storage.failures import status_of
 from crossinit_batch.storage.fault_points import Point, reach
+from crossinit_batch.storage.local_files import TEMPORARY
 
 
 class ObjectFiles:
@@ -48,6 +50,16 @@ class ObjectFiles:
 
     def listing(self, below: str = "") -> dict[str, int]:
         """Every object below the root or a folder of it, relative to the root, with its size; asked anew."""
+        return {name: size for name, size in self._find(below).items() if TEMPORARY not in name}
+
+    def sweep(self, alone: bool) -> int:
+        """Remove what tried whether the bucket can be written, and was killed at that; nothing unless `alone`."""
+        left = [name for name in self._find(layout.STATE) if TEMPORARY in name] if alone else []
+        for name in left:
+            self.remove(f"{self.root}/{name}")
+        return len(left)
+
+    def _find(self, below: str) -> dict[str, int]:
         self.filesystem.invalidate_cache()
         try:
             found = self.filesystem.find(f"{self.root}/{below}".rstrip("/"), detail=True)
@@ -59,7 +71,3 @@ class ObjectFiles:
             for path, facts in found.items()
             if facts["type"] == "file" and not path.endswith("/")
         }
-
-    def sweep(self, alone: bool) -> int:
-        """There are no temporary objects."""
-        return 0

@@ -1,0 +1,82 @@
+"""A process that has imported everything and loaded a small model, and forks into the command line when told to.
+
+So a run that is to be killed starts in milliseconds and dies by a real signal. Each line of input is a request (JSON:
+args, environment, log); the answers are the process's number, then what it ended with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crossinit_batch import cli
+from crossinit_batch.base_model import BaseModel, Counters
+from crossinit_batch.model_source import fetched_model
+from crossinit_batch.settings import ModelSettings
+from crossinit_batch.storage import fault_points
+
+
+def warm_up(model: str) -> None:
+    """Import what a run imports, and keep the model's weights, which are frozen, for all who are forked from here."""
+    import crossinit_batch.run
+    import crossinit_batch.showcase
+    import crossinit_batch.tables
+    import crossinit_batch.verify  # noqa: F401
+
+    load = BaseModel.load
+    source = fetched_model(ModelSettings(id=model))
+    warm = load(source, torch.device("cpu"), "float32")
+
+    def remembered(wanted: Any, device: Any, dtype: str, counters: Counters | None = None) -> BaseModel:
+        if (wanted.fingerprint, str(device), dtype) != (source.fingerprint, "cpu", "float32"):
+            return load(wanted, device, dtype, counters)
+        return replace(warm, counters=counters or Counters())
+
+    BaseModel.load = remembered  # type: ignore[assignment]
+
+
+def become(request: dict[str, Any]) -> None:
+    """Be the command line, in the forked process, until it ends."""
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.update(request["environment"])
+    os.fsync = lambda _descriptor: None  # a killed process leaves what it wrote to the system; test_store has the rest
+    code = 1
+    try:
+        fault_points.arm(os.environ.get(fault_points.VARIABLE, ""))
+        sys.argv = ["crossinit", *request["args"]]
+        cli.main()
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(bool(error.code))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    warm_up(sys.argv[1])
+    answers.write("ready\n")
+    for line in sys.stdin:
+        request = json.loads(line)
+        Path(request["log"]).parent.mkdir(parents=True, exist_ok=True)
+        child = os.fork()
+        if not child:
+            become(request)
+        answers.write(f"{child}\n")
+        _, status = os.waitpid(child, 0)
+        answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
+
+
+if __name__ == "__main__":
+    main()
