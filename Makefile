@@ -1,8 +1,9 @@
 # The few verbs that people and CI use. Each makes its own environment in .venv where there is none.
 PYTHON ?= python3
 BIN = .venv/bin
+KILLS ?= 200
 
-.PHONY: help quickstart test lint clean
+.PHONY: help quickstart test soak lint clean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -18,6 +19,9 @@ quickstart: .venv/installed  ## set up, then the main job on the bundled demo mo
 
 test: .venv/installed  ## set up, then all tests
 	$(BIN)/python -m pytest
+
+soak: .venv/installed  ## what takes hours: KILLS=200 at random times, every fault point, long random histories
+	CROSSINIT_SOAK_KILLS=$(KILLS) $(BIN)/python -m pytest -m soak -s
 
 lint: .venv/installed  ## style and types
 	$(BIN)/ruff format --check .
