@@ -29,7 +29,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.fixture(scope="session")
 def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small pipeline with noise prediction, 64-pixel pictures and 32-wide embeddings."""
-    from crossinit_batch.demo.pipeline import make_pipeline
+    from random_pipeline import make_pipeline
 
     return make_pipeline(tmp_path_factory.mktemp("model") / "small")
 
@@ -37,7 +37,7 @@ def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def velocity_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with v-prediction and another width."""
-    from crossinit_batch.demo.pipeline import make_pipeline
+    from random_pipeline import make_pipeline
 
     return make_pipeline(tmp_path_factory.mktemp("model") / "velocity", width=48, prediction_type="v_prediction")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 from diffusers import StableDiffusionPipeline
+from random_pipeline import make_pipeline
 
 from crossinit_batch.base_model import BaseModel
-from crossinit_batch.demo.pipeline import make_pipeline
 from crossinit_batch.model_source import locate_model
 from crossinit_batch.settings import ModelSettings
 
