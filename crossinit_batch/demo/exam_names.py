@@ -1,4 +1,7 @@
-"""The base model on famous names: does it draw the right one of them, and what the prompt asks for."""
+"""The base model on famous names: does it draw the right one of them, and what the prompt asks for.
+
+The judges are asked the same of true drawings, which tells what they can tell at best.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ from crossinit_batch.demo.drawing import draw
 from crossinit_batch.demo.exam import SCENES, figures, judge_all, references, sheet
 from crossinit_batch.demo.judges.panel import Panel
 from crossinit_batch.demo.person import person_of_name
-from crossinit_batch.demo.scene import Scene
 from crossinit_batch.render import denoise, encode_prompt
 from crossinit_batch.settings import RenderSettings
 
@@ -28,13 +30,20 @@ _BATCH = 16
 
 def examine_names(model: BaseModel, panel: Panel, count: int, seed: int) -> tuple[dict[str, Any], Image.Image]:
     """The figures for `count` famous persons, among whom the judges choose, and a contact sheet of the first."""
-    names = random.Random(f"famous, seed {seed}").sample(famous_names(), count)
+    rng = random.Random(f"famous, seed {seed}")
+    names = rng.sample(famous_names(), count)
     persons = [person_of_name(*name) for name in names]
     called = [" ".join(name) for name in names]
-    answers = judge_all(panel, draw_names(model, called, seed), references(panel, persons, seed))
-    found = {"persons": count, "render": RENDER.model_dump(), **figures(answers, torch.arange(count))}
-    true = np.stack([np.asarray(draw(person, Scene(), SIDE)) for person in persons])
-    return found, sheet(called, true, answers.pictures)
+    known, truth = references(panel, persons, seed), torch.arange(count)
+    true = np.stack([[np.asarray(draw(person, scene.retaken(rng), SIDE)) for scene in SCENES] for person in persons])
+    answers = judge_all(panel, draw_names(model, called, seed), known)
+    found = {
+        "persons": count,
+        "render": RENDER.model_dump(),
+        **figures(answers, truth),
+        "true_drawings": figures(judge_all(panel, true, known), truth),
+    }
+    return found, sheet(called, true[:, 0], answers.pictures)
 
 
 @torch.no_grad()
