@@ -91,12 +91,15 @@ class Reader:
                 return model.model_validate(good)
             except ValidationError as error:
                 # Of a union every branch complains; one of the wrong kind of value has the least to say.
-                details = error.errors(include_url=False)
+                details, told = error.errors(include_url=False), set()
                 for detail in sorted(details, key=lambda one: one["type"].endswith("_type")):
-                    if detail["type"] == "missing" and detail["loc"][0] in {*values, *meant}:
+                    word = str(detail["loc"][0]) if detail["loc"] else ""
+                    if detail["type"] == "missing" and word in {*values, *meant}:
                         continue
-                    self._report(detail, node, key)
-                    good.pop(str(detail["loc"][0]) if detail["loc"] else "", None)
+                    if not (detail["type"].endswith("_type") and word in told):
+                        self._report(detail, node, key)
+                    told.add(word)
+                    good.pop(word, None)
         return BAD
 
     def _report(self, detail: ErrorDetails, node: Node, key: str) -> None:

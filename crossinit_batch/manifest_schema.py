@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, create_model, field_validator
 
 from crossinit_batch.methods import PRESETS
 from crossinit_batch.naming import ID_PATTERN, METHOD_PATTERN
@@ -47,14 +47,28 @@ def _without_defaults(schema: dict[str, Any]) -> None:
         key.pop("default", None)
 
 
-class MethodEntry(EmbeddingSettings):
-    """A preset under a name, with settings of its own."""
+def _one_or_several() -> dict[str, Any]:
+    """The fields of a method's settings, each of one value or of a list that unfolds into as many methods."""
+    fields = {}
+    for word, info in EmbeddingSettings.model_fields.items():
+        kind = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        several = Annotated[list[kind], Field(min_length=1)]  # type: ignore[valid-type]
+        fields[word] = (kind | several, Field(info.default, description=info.description))
+    del fields["init"]
+    return fields
+
+
+_SweepSettings = create_model("_SweepSettings", __base__=Settings, **_one_or_several())
+
+
+class MethodEntry(_SweepSettings):
+    """A preset under a name, with settings of its own; a list of values makes a method of each."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     name: MethodName = Field(description="Its folder in the output; a preset's name, or one of your own with use.")
     use: Preset | None = Field(None, description="The preset it varies; absent, the one called as name says.")
-    init: InitSettings | Literal["names"] = Field(  # type: ignore[assignment]
+    init: InitSettings | Literal["names"] = Field(
         default_factory=InitSettings, description="Where v starts; replaces the preset's init as a whole."
     )
 

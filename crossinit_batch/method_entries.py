@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from crossinit_batch.naming import problem_of_method_name
 from crossinit_batch.places import Refused, local_path, problem_of_text
 from crossinit_batch.settings import EmbeddingSettings, InitSettings
 from crossinit_batch.wording import shown, suggestion, unknown
-from crossinit_batch.yaml_nodes import ListNode, MapNode, Node
+from crossinit_batch.yaml_nodes import ListNode, MapNode, Node, TextNode
 
 
 def read_methods(reader: Reader, node: ListNode, entries: list[Any], folder: Path) -> tuple[Method, ...]:
@@ -26,31 +28,54 @@ def read_methods(reader: Reader, node: ListNode, entries: list[Any], folder: Pat
             continue
         key = f"methods[{i}]"
         if isinstance(item, MapNode):
-            name, place = entry.name, item.values["name"]
-            method = _variation(reader, item, entry, key, folder)
+            place, names = item.values["name"], [name for name, _ in unfolded(item, entry)]
+            found = _variations(reader, item, entry, key, folder)
         else:
-            name, place = entry, item
-            method = _preset(reader, item, entry, key)
-        folded = name.casefold()
-        if folded in lines:
-            reader.report(place, key, f"the name {shown(name)} is also used on line {lines[folded]}")
-        lines.setdefault(folded, place.line)
-        if method is not None:
-            methods.append(method)
+            place, names = item, [entry]
+            found = _preset(reader, item, entry, key)
+        for name in names:
+            folded = name.casefold()
+            if folded in lines:
+                reader.report(place, key, f"the name {shown(name)} is also used on line {lines[folded]}")
+            lines.setdefault(folded, place.line)
+        methods += found
     return tuple(methods)
 
 
-def _preset(reader: Reader, item: Node, name: str, key: str) -> Method | None:
+def _preset(reader: Reader, item: Node, name: str, key: str) -> list[Method]:
     if name in PRESETS:
-        return Method(name, name, PRESETS[name])
+        return [Method(name, name, PRESETS[name])]
     reader.report(item, key, unknown(name, tuple(PRESETS), "method"))
-    return None
+    return []
 
 
-def _variation(reader: Reader, item: MapNode, entry: MethodEntry, key: str, folder: Path) -> Method | None:
-    """A preset with what the entry sets itself; None where there is no such preset."""
-    place = item.values["name"]
-    if trouble := problem_of_method_name(entry.name):
+def unfolded(item: MapNode, entry: MethodEntry) -> list[tuple[str, dict[str, Any]]]:
+    """The names of the methods that an entry makes, each with the values of its own: one for each value of a list.
+
+    A method is named by the entry and the values as they are written: lambda-1e-5. Two lists make every combination.
+    """
+    swept = [word for word in item.values if isinstance(getattr(entry, word, None), list)]
+    texts = [[_in_a_name(value) for value in _items(item.values[word])] for word in swept]
+    values = itertools.product(*(getattr(entry, word) for word in swept))
+    names = ("-".join([entry.name, *parts]) for parts in itertools.product(*texts))
+    return [(name, dict(zip(swept, combination, strict=True))) for name, combination in zip(names, values, strict=True)]
+
+
+def _items(node: Node) -> list[Node]:
+    return node.items if isinstance(node, ListNode) else []
+
+
+def _in_a_name(node: Node) -> str:
+    """A value's text as a part of a method's name."""
+    text = node.text if isinstance(node, TextNode) else ""
+    return re.sub(r"[^a-z0-9._-]", "", text.lower())
+
+
+def _variations(reader: Reader, item: MapNode, entry: MethodEntry, key: str, folder: Path) -> list[Method]:
+    """A preset with what the entry sets itself, once for each value of a list; none where there is no such preset."""
+    place, variants = item.values["name"], unfolded(item, entry)
+    troubles = [problem_of_method_name(name) for name, _ in [(entry.name, {}), *variants]]
+    if trouble := next((one for one in troubles if one), None):
         reader.report(place, f"{key}.name", trouble)
     use = entry.name if entry.use is None else entry.use
     if use not in PRESETS:
@@ -60,12 +85,12 @@ def _variation(reader: Reader, item: MapNode, entry: MethodEntry, key: str, fold
             meant = suggestion(use, tuple(PRESETS)) or next(iter(PRESETS))
             message = f"{shown(use)} is no preset: say which one it varies, such as use: {meant}"
             reader.report(place, f"{key}.name", message)
-        return None
+        return []
     given = {word: getattr(entry, word) for word in entry.model_fields_set - {"name", "use"}}
     if "init" in given:
         given["init"] = _init(reader, item.values["init"], entry.init, f"{key}.init", folder)
     settings = {word: getattr(PRESETS[use], word) for word in EmbeddingSettings.model_fields}
-    return Method(entry.name, use, EmbeddingSettings.model_validate({**settings, **given}))
+    return [Method(name, use, EmbeddingSettings.model_validate({**settings, **given, **own})) for name, own in variants]
 
 
 def _init(reader: Reader, node: Node, init: InitSettings | str, key: str, folder: Path) -> InitSettings:

@@ -20,10 +20,12 @@ FULL: dict[str, Any] = {
         "cross-init",
         {"name": "x", "use": "cross-init", "regularization": 1e-5, "init": {"words": ["person"]}},
         {"name": "cross-init-fast", "init": "names"},
+        {"name": "lambda", "use": "cross-init", "regularization": [0, 1e-5], "crop": ["center", "stretch"]},
     ],
     "prompts": ["a {} b", {"prompt": "{} c", "category": "d"}],
     "render": {"images_per_prompt": 32, "scheduler": "ddim"},
     "compute": {"checkpoint_every": 10},
+    "evaluate": {"identity": {"weights": "a.onnx", "detector": "d.onnx", "layout": "sface"}, "prompt": None},
 }
 
 
@@ -45,6 +47,8 @@ def test_the_schema_accepts_the_starter_and_a_full_manifest() -> None:
         {"identities": [{"images": "a", "id": "../x"}]},
         {"methods": ["cros-init"]},
         {"methods": [{"name": "X"}]},
+        {"methods": [{"name": "x", "use": "cross-init", "steps": []}]},
+        {"methods": [{"name": "x", "use": "cross-init", "steps": [0]}]},
         {"seed": -1},
         {"seed": 2**63},
         {"render": {"steps": 0}},

@@ -33,6 +33,32 @@ def test_methods_vary_presets(folder: Path) -> None:
     assert type(methods[1].settings) is type(PRESETS["cross-init"])
 
 
+def test_a_list_of_values_unfolds_into_named_methods(folder: Path) -> None:
+    text = """methods:
+  - {name: lambda, use: cross-init, regularization: [0, 1e-6, 1E-3]}
+  - {name: grid, use: textual-inversion, steps: [25, 320], crop: [center, stretch], flip: false}
+"""
+    methods = load(folder, ADA + text).methods
+    assert [method.name for method in methods] == [
+        "lambda-0",
+        "lambda-1e-6",
+        "lambda-1e-3",
+        "grid-25-center",
+        "grid-25-stretch",
+        "grid-320-center",
+        "grid-320-stretch",
+    ]
+    assert [method.settings.regularization for method in methods[:3]] == [0.0, 1e-6, 1e-3]
+    assert [(one.settings.steps, one.settings.crop) for one in methods[3:]] == [
+        (25, "center"),
+        (25, "stretch"),
+        (320, "center"),
+        (320, "stretch"),
+    ]
+    assert all(one.preset == "textual-inversion" and not one.settings.flip for one in methods[3:])
+    assert methods[0].settings == PRESETS["cross-init"].model_copy(update={"regularization": 0.0})
+
+
 MISTAKES = [
     (ADA + "methods: []", 2, 10, "the list is empty"),
     (ADA + "methods: cross-init", 2, 10, "write [cross-init]"),
@@ -52,6 +78,13 @@ MISTAKES = [
     ),
     (ADA + "methods: [{name: x, use: cross-init, learning_rate: 0}]", 2, 53, "above 0"),
     (ADA + "methods: [{name: x, use: cross-init, flip: 3}]", 2, 44, "expected true or false"),
+    (ADA + "methods: [{name: x, use: cross-init, steps: []}]", 2, 45, "the list is empty"),
+    (ADA + "methods: [{name: x, use: cross-init, steps: [3, 0]}]", 2, 49, "at least 1"),
+    (ADA + "methods: [{name: x, use: cross-init, steps: [3, some]}]", 2, 49, "a whole number"),
+    (ADA + "methods: [{name: x, use: cross-init, steps: [25, 25]}]", 2, 18, "'x-25' is also used on line 2"),
+    (ADA + "methods: [{name: x-25, use: cross-init}, {name: x, use: cross-init, steps: [25, 3]}]", 2, 49, "also used"),
+    (ADA + f"methods: [{{name: {'x' * 63}, use: cross-init, steps: [25, 3]}}]", 2, 18, "64 at most"),
+    (ADA + "methods: [{name: x, use: cross-init, init: [names]}]", 2, 44, "found a list"),
     (ADA + "methods: [{name: x, use: cross-init, init: nams}]", 2, 44, "expected names, found 'nams'"),
     (ADA + "methods: [{name: x, use: cross-init, init: {names: nope.txt}}]", 2, 52, "there is no file"),
     (ADA + "methods: [{name: x, use: cross-init, init: {names: photos}}]", 2, 52, "there is no file"),
