@@ -123,6 +123,7 @@ class Phases:
 def measure_whole(model: Path, scratch: Path, dtype: str, device: str | None, phases: Phases) -> None:
     """Run one face on the model, and note time and memory whenever a phase ends."""
     from crossinit_batch.demo.faces import write_faces
+    from crossinit_batch.engines.placement import RunOptions
     from crossinit_batch.events import (
         DenoiseStepDone,
         EmbeddingDone,
@@ -133,7 +134,7 @@ def measure_whole(model: Path, scratch: Path, dtype: str, device: str | None, ph
         StepDone,
     )
     from crossinit_batch.manifest import load_manifest
-    from crossinit_batch.run import RunOptions, run_manifest
+    from crossinit_batch.run import run_manifest
     from crossinit_batch.stopping import StopRequest
 
     photograph = write_faces(1, scratch / "faces")[0]

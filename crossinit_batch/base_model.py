@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import CLIPTextModel
 
 from crossinit_batch.components import load_scheduler_config, load_tokenizer, load_weights
+from crossinit_batch.counters import Counters as Counters
 from crossinit_batch.device import DTYPES
 from crossinit_batch.errors import JobError
 from crossinit_batch.libraries import quiet_libraries
@@ -23,23 +24,6 @@ from crossinit_batch.prompts import SLOT
 
 _DECODED_AT_ONCE = 4
 """Pictures: in float32 at 512 x 512, one takes some 2.5 GiB while it is decoded."""
-
-
-@dataclass
-class Counters:
-    """How often the expensive things were done; tests assert them, reports show them.
-
-    Each counts samples; `padding` are those among them that only fill a shape.
-    """
-
-    model_loads: int = 0
-    vae_encodes: int = 0
-    vae_decodes: int = 0
-    text_encodes: int = 0
-    unet_forwards: int = 0
-    padding: int = 0
-    photographs_judged: int = 0
-    pictures_judged: int = 0
 
 
 @dataclass(frozen=True)

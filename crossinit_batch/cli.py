@@ -47,6 +47,7 @@ for command in (
     runs.resume,
     runs.render,
     runs.evaluate,
+    runs.report,
     folders.plan,
     folders.status,
     folders.verify,

@@ -1,6 +1,10 @@
-"""Which device this worker uses, and in which precision, as accelerate's state sees the machine."""
+"""Which devices a run uses, and in which precision, as accelerate's state sees the machine."""
 
 from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
 
 import torch
 from accelerate import PartialState
@@ -12,20 +16,80 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def choose_device(asked: str | None = None) -> torch.device:
-    """The device asked for, or the one that accelerate chooses; RequestError for one that is not there."""
+    """The device asked for, or the one that accelerate chooses; RequestError for one that is not there.
+
+    An accelerator with a number becomes this process's current one.
+    """
     if asked is None:
-        device: torch.device = PartialState().device
-        return device
+        return _best_device()
     try:
         device = torch.device(asked)
         torch.empty(0, device=device)
+        if device.type != "cpu" and device.index is not None:
+            torch.accelerator.set_device_index(device.index)
     except (RuntimeError, AssertionError) as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise RequestError(
             f"device {asked!r} cannot be used: {reason}",
-            "Leave --device out, or name one such as cpu, cuda or cuda:1.",
+            "Leave it out, or name one such as cpu, cuda or cuda:1.",
         ) from None
     return device
+
+
+def known_device(asked: str) -> str:
+    """The device asked for, after a look that takes no memory on it, as another process will use it."""
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        return str(choose_device(asked))
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if found is not None and device.type == found.type and (device.index or 0) < torch.accelerator.device_count():
+        return str(device)
+    return str(choose_device(asked))
+
+
+def all_devices() -> tuple[str, ...]:
+    """Every device of the kind that accelerate chooses: cuda:0, cuda:1, …; on a machine without any, cpu."""
+    kind = _best_device().type
+    if kind == "cpu":
+        return ("cpu",)
+    count = torch.accelerator.device_count() if torch.accelerator.is_available() else 1
+    return tuple(f"{kind}:{number}" for number in range(count)) if count > 1 else (kind,)
+
+
+def _best_device() -> torch.device:
+    """accelerate's choice for one process: with a launcher's LOCAL_RANK it would join a process group and wait."""
+    rank = os.environ.pop("LOCAL_RANK", None)
+    try:
+        device: torch.device = PartialState().device
+    finally:
+        if rank is not None:
+            os.environ["LOCAL_RANK"] = rank
+    return device
+
+
+@contextlib.contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """Compute on the CPU with so many threads while open, unless the user says how many by OMP_NUM_THREADS.
+
+    Sums over more threads round otherwise, so the number must not go by the machine or by how many workers there are.
+    """
+    if "OMP_NUM_THREADS" in os.environ:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def cores() -> int:
+    """The cores that this process may use, which a scheduler may have made fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def resolve_dtype(asked: str, device: torch.device) -> str:

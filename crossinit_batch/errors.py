@@ -9,6 +9,7 @@
     ├── JobError              one job failed, the others go on: exit 1
     │   ├── PhotographError   a picture cannot be used
     │   └── EmbeddingError    an embedding file cannot be used
+    ├── DeviceLost            the device broke under its process, another process may go on: exit 1
     └── Interrupted           stopped by a signal with everything saved: exit 75
 
 A message says what is wrong, with the name and the value; the hint says what to do next.
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, order=True)
@@ -47,6 +49,17 @@ class CrossinitError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Worker processes send errors as they are, whatever their constructors take."""
+        return _error_again, (type(self), self.args, self.__dict__)
+
+
+def _error_again(kind: type[CrossinitError], args: tuple[Any, ...], facts: dict[str, Any]) -> CrossinitError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class RequestError(CrossinitError):
@@ -89,6 +102,10 @@ class PhotographError(JobError):
 
 class EmbeddingError(JobError):
     """An embedding file cannot be used; the message names the file and the reason."""
+
+
+class DeviceLost(CrossinitError):
+    """The device broke under this process, which can use it no more; a new process may be able to."""
 
 
 class Interrupted(CrossinitError):

@@ -12,6 +12,7 @@ _state/checkpoints/<batch digest>.safetensors  only while a batch is being optim
 _state/aside/…                                 files that did not match their receipt
 _state/run.lock  _state/<part>.lock            who is at work here, on a disk
 _state/leases/<name>.<n>.json                  the same in a bucket, while somebody is
+_state/shards/<part>.json                      what shards that have ended say of themselves
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ CHECKPOINTS = "_state/checkpoints"
 ASIDE = "_state/aside"
 LOCK = "_state/run.lock"
 LEASES = "_state/leases"
+SHARDS = "_state/shards"
 
 EMBEDDING_FILE = "learned_embeds.safetensors"
 LOSSES_FILE = "losses.csv"
@@ -68,6 +70,10 @@ def part_lock(part: str) -> str:
 
 def figure(name: str, ending: str) -> str:
     return f"analysis/{name}.{ending}"
+
+
+def shard_record(part: str) -> str:
+    return f"{SHARDS}/{part}.json"
 
 
 def checkpoint(batch_digest: str) -> str:

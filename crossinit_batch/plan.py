@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -296,7 +297,7 @@ def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan |
             batch.work, [digests[key] for key in members]
         )
         embeds = batch.work != "render" or not any(waiting.get(key, False) for key in members)
-        if unchanged and embeds and (batch.work != "render" or any(key in waiting for key in members)):
+        if unchanged and embeds:
             kept.append(batch)
     covered = {(batch.method, identity) for batch in kept for identity in batch.identities}
     made = []
@@ -338,9 +339,14 @@ def balanced(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     return [items[start:end] for start, end in pairwise(cuts)]
 
 
+def dump_plan(plan: Plan) -> bytes:
+    """The plan as the JSON file that stands in the output folder."""
+    return (json.dumps(plan.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
 def write_plan(store: Store, plan: Plan) -> None:
     """Freeze the plan in the output folder."""
-    store.write_json(layout.PLAN, plan.model_dump(mode="json"))
+    store.write(layout.PLAN, dump_plan(plan))
 
 
 def frozen_plan(store: Store) -> Plan:

@@ -181,6 +181,11 @@ class ComputeSettings(Settings):
     )
     images_per_batch: Annotated[int, Field(ge=1, le=256)] = Field(8, description="Pictures that are denoised together.")
     checkpoint_every: PositiveInt = Field(50, description="Optimisation steps between two checkpoints.")
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(
+        1,
+        description="CPU threads a worker computes with. On a CPU they decide the last bits of a result, so they do "
+        "not go by the machine; more workers use more cores. OMP_NUM_THREADS overrides this.",
+    )
 
 
 class IdentitySettings(Settings):

@@ -1,12 +1,17 @@
-"""Stopping on request: the first signal asks, the second ends the process at once."""
+"""Stopping on request: the first signal asks, the second ends the process at once, and so does time running out."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from types import FrameType
+
+MOST_SECONDS = 9.5
+"""From the first signal to the end of the process: schedulers that take a machine back give little more."""
 
 
 class StopRequest:
@@ -14,21 +19,58 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self._received = 0
 
     def __bool__(self) -> bool:
         return self.signal is not None
 
+    def ask(self, number: int) -> None:
+        """Ask to stop, as this signal would; asking again changes nothing."""
+        if self.signal is None:
+            self.signal = signal.Signals(number)
+
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM while open, and give them back afterwards."""
-        before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    def listening(self, give_up: Callable[[], None] = lambda: None, seconds: float = MOST_SECONDS) -> Iterator[None]:
+        """Take SIGINT and SIGTERM while open, and give them back afterwards.
+
+        Where the process has not ended `seconds` after the first signal, `give_up` may say so, and it ends with 75.
+        A thread watches, since Python's own handlers wait for a long call, such as a step back through the U-Net.
+        """
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        ours, theirs = os.pipe()
+        os.set_blocking(theirs, False)
+        watcher = threading.Thread(target=self._watch, args=(ours, give_up, seconds), daemon=True)
+        before = {number: signal.signal(number, self._receive) for number in numbers}
+        wakeup = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+        watcher.start()
         try:
             yield
         finally:
+            signal.set_wakeup_fd(wakeup)
             for number, handler in before.items():
                 signal.signal(number, handler)
+            os.close(theirs)
+            watcher.join()
+            os.close(ours)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal is not None:
+        self._received += 1
+        if self._received > 1:
             os._exit(128 + number)
-        self.signal = signal.Signals(number)
+        self.ask(number)
+
+    def _watch(self, pipe: int, give_up: Callable[[], None], seconds: float) -> None:
+        """Read the numbers of signals as they come; the pipe's other end closes when nobody listens any more."""
+        first = os.read(pipe, 1)
+        if not first:
+            return
+        self.ask(first[0])
+        if select.select([pipe], [], [], seconds)[0]:
+            second = os.read(pipe, 1)
+            if second:
+                os._exit(128 + second[0])
+            return
+        try:
+            give_up()
+        finally:
+            os._exit(75)

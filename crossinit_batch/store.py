@@ -22,9 +22,9 @@ from crossinit_batch.errors import OutputError, OutputLost
 from crossinit_batch.redact import redact_url
 from crossinit_batch.storage.addresses import open_filesystem, scheme_of
 from crossinit_batch.storage.failures import Kind, StorageFailure, reason_of
-from crossinit_batch.storage.leases import Lease, Leases
+from crossinit_batch.storage.leases import Claim, Lease, Leases
 from crossinit_batch.storage.local_files import TEMPORARY, LocalFiles
-from crossinit_batch.storage.locks import InUse, locked_folder
+from crossinit_batch.storage.locks import InUse, locked_folder, part_at_work
 from crossinit_batch.storage.object_files import ObjectFiles
 from crossinit_batch.storage.retry import Retries, source_retries
 
@@ -65,6 +65,7 @@ class Store:
         self.url = self.root if self.is_local else redact_url(url)
         self.files = LocalFiles(self.root) if self.is_local else ObjectFiles(filesystem, self.root)
         self.retries = Retries(None if self.is_local else scheme)
+        self.address = url
         self.keeps_runs_apart = True
         self._lease: Lease | None = None
 
@@ -114,9 +115,22 @@ class Store:
         OutputLost where no other file could be written either, OSError where it is this one's trouble.
         """
         path = self.path_of(name)
-        self._check_lease()
+        self.check_lease()
         self._do(lambda: self.files.write(path, data), name, writing=True)
         return StoredFile(len(data), sha256(data))
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Publish a file where there is none; False, and nothing is changed, where there is one.
+
+        Where storage cannot tell (`keeps_runs_apart` is False) the last one stays.
+        """
+        path = self.path_of(name)
+        self.check_lease()
+        try:
+            self._do(lambda: self.files.create(path, data), name, writing=True)
+        except FileExistsError:
+            return self.read(name) == data  # also our own put, whose answer was lost
+        return True
 
     def write_json(self, name: str, value: object) -> StoredFile:
         """Publish an object as indented JSON, keys in the order given; NaN is a ValueError."""
@@ -126,7 +140,7 @@ class Store:
     def remove(self, name: str) -> None:
         """Remove a file, and the folders that it leaves empty; no error where there is none."""
         path = self.path_of(name)
-        self._check_lease()
+        self.check_lease()
         self._do(lambda: self.files.remove(path), name, writing=True)
 
     def set_aside(self, name: str) -> None:
@@ -166,7 +180,25 @@ class Store:
             stack.callback(setattr, self, "_lease", None)
             yield
 
-    def _check_lease(self) -> None:
+    def part_at_work(self, matters: Callable[[str], bool]) -> tuple[str, str] | None:
+        """A part of the work on this folder that `matters` and that somebody holds, with the holder."""
+        if isinstance(self.files, LocalFiles):
+            return part_at_work(self.root, matters)
+        if self.keeps_runs_apart:
+            return Leases(self.files, self.retries, lambda _message: None).part_at_work(matters)
+        return None
+
+    @property
+    def claim(self) -> Claim | None:
+        """The lease that this process holds, for its worker processes to write under; None on a disk."""
+        return self._lease.claim if self._lease is not None else None
+
+    def work_under(self, claim: Claim | None) -> None:
+        """Write for the process that holds the folder, until another one does."""
+        if claim is not None and isinstance(self.files, ObjectFiles):
+            self._lease = Lease.claimed(Leases(self.files, self.retries, lambda _message: None), claim)
+
+    def check_lease(self) -> None:
         """Fencing: a run that was frozen while another took its folder over leaves it alone from then on."""
         if self._lease is not None and not self._lease.is_ours():
             reason = "another run has taken this output folder over"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from crossinit_batch.base_model import BaseModel, Counters
 from crossinit_batch.context import RunContext
-from crossinit_batch.errors import CrossinitError, Interrupted, JobError, OutputLost
+from crossinit_batch.errors import CrossinitError, DeviceLost, Interrupted, JobError, OutputLost
 from crossinit_batch.evaluation.judges import Judges
 from crossinit_batch.evaluation.scoring import Scorer, Vector
 from crossinit_batch.events import JobFailed, Note, Warned
@@ -54,7 +54,8 @@ class Worker:
     def do(self, batch: JobBatch) -> None:
         """Do what is left of a batch. Whatever fails is reported and does not stop the others.
 
-        Interrupted passes where asked to stop, and OutputLost where no other batch could be stored either.
+        Interrupted passes where asked to stop, OutputLost where no other batch could be stored either, and DeviceLost
+        where none could be done in this process.
         """
         with retries_told(self.context.report, lambda: bool(self.context.stop)):
             self._do(batch)
@@ -72,7 +73,7 @@ class Worker:
             if self.context.plan.judges is not None:
                 stage = "evaluate"
                 Scorer(self.context, self.judges, self.counters, self._faces).score(batch)
-        except Interrupted:
+        except (Interrupted, DeviceLost):
             raise
         except OutputLost as error:
             self._fail(batch, stage, error.message, error.hint)
@@ -90,6 +91,8 @@ class Worker:
             reason = f"reading or writing failed: {where}{reason_of(error)}"
             self._fail(batch, stage, reason, "Mend that, then `crossinit resume`.")
         except Exception as error:  # whatever it is, the other batches go on
+            if _is_device_loss(error):
+                raise DeviceLost(str(error).partition("\n")[0]) from None
             if os.environ.get("CROSSINIT_DEBUG"):
                 raise
             hint = "This is an error of crossinit's own: please report it, with the output under CROSSINIT_DEBUG=1."
@@ -134,3 +137,8 @@ class Worker:
                 continue
             if cut:
                 self.context.report(Warned(f"prompt {prompt.text!r} is too long; this is cut off: {cut!r}"))
+
+
+def _is_device_loss(error: Exception) -> bool:
+    """Whether the accelerator itself failed: after that every call to it in this process fails too."""
+    return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)

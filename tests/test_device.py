@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
@@ -51,3 +53,37 @@ def test_auto_is_float32_where_bfloat16_would_be_slow(monkeypatch: pytest.Monkey
     assert resolve_dtype("auto", torch.device("mps")) == "float32"
     monkeypatch.setattr(device, "is_bf16_available", lambda: True)
     assert resolve_dtype("auto", torch.device("xpu")) == "bfloat16"
+
+
+def test_under_a_launcher_no_process_group_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """accelerate would join one and wait for the other processes."""
+    seen = []
+
+    class State:
+        def __init__(self) -> None:
+            seen.append(os.environ.get("LOCAL_RANK"))
+            self.device = torch.device("cpu")
+
+    monkeypatch.setattr(device, "PartialState", State)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert device.all_devices() == ("cpu",)
+    assert seen == [None] and os.environ["LOCAL_RANK"] == "1"
+
+
+def test_a_device_is_known_without_being_used() -> None:
+    assert device.known_device("cpu") == "cpu"
+    with pytest.raises(RequestError, match="cannot be used"):
+        device.known_device("cuda:99")
+    with pytest.raises(RequestError, match="cannot be used"):
+        device.known_device("nonsense")
+
+
+def test_threads_are_as_planned_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    with device.computing_with(before + 1):  # tests run with OMP_NUM_THREADS=1
+        assert torch.get_num_threads() == before
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    with device.computing_with(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    assert device.cores() >= 1

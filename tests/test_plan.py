@@ -68,7 +68,12 @@ OTHER_RENDER: dict[str, Any] = {
 }
 NEEDED = {"quality": {"format": "jpeg"}}
 """What must be set beside a setting for it to mean anything."""
-OTHER_COMPUTE: dict[str, Any] = {"identities_per_batch": 1, "images_per_batch": 2, "checkpoint_every": 7}
+OTHER_COMPUTE: dict[str, Any] = {
+    "identities_per_batch": 1,
+    "images_per_batch": 2,
+    "checkpoint_every": 7,
+    "threads": 2,
+}
 
 
 def a_manifest(folder: Path, **changes: Any) -> Manifest:

@@ -49,3 +49,28 @@ def test_the_second_signal_ends_the_process_at_once(first: signal.Signals, secon
     ended = subprocess.run([sys.executable, "-c", code], timeout=20, capture_output=True)
     assert ended.returncode == 128 + second
     assert ended.stderr == b""
+
+
+def test_a_process_that_cannot_stop_in_time_says_so_and_ends() -> None:
+    """In the middle of one long call, where Python's own handlers would wait for its end."""
+    code = (
+        "import hashlib, os, signal, threading\n"
+        "from crossinit_batch.stopping import StopRequest\n"
+        "stop = StopRequest()\n"
+        "threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        "with stop.listening(lambda: print('gave up', stop.signal.name, flush=True), 0.3):\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], timeout=20, capture_output=True, text=True)
+    assert ended.returncode == 75, ended.stderr
+    assert ended.stdout == "gave up SIGTERM\n"
+
+
+def test_nothing_happens_to_a_process_that_stops_in_time() -> None:
+    stop = StopRequest()
+    with stop.listening(lambda: pytest.fail("gave up"), 0.2):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    stop.ask(signal.SIGINT)
+    assert stop.signal is signal.SIGTERM

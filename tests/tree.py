@@ -9,13 +9,17 @@ from pathlib import PurePosixPath
 from crossinit_batch import layout
 from crossinit_batch.store import Store
 
-_OF_A_RUN = frozenset({layout.REPORT, layout.REPORT_PAGE, layout.LOCK, layout.PLAN})
-"""Files that hold times, the process, and how the last run cut its work up."""
+_OF_A_RUN = frozenset({layout.REPORT, layout.REPORT_PAGE, layout.PLAN})
+"""Files that hold times and how the last run cut its work up; locks and what shards say of themselves are others."""
 
 
 def tree_of(store: Store) -> dict[str, str]:
     """The SHA-256 of every file by its name; receipts without their `run` part."""
-    return {name: _content(store, name) for name in store.listing() if name not in _OF_A_RUN}
+    return {name: _content(store, name) for name in store.listing() if not _is_of_a_run(name)}
+
+
+def _is_of_a_run(name: str) -> bool:
+    return name in _OF_A_RUN or name.endswith(".lock") or name.startswith(f"{layout.SHARDS}/")
 
 
 def _content(store: Store, name: str) -> str:

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossinit_batch.commands.options import (
+    STUCK_AFTER,
     AllowPickle,
     Device,
+    Devices,
     Json,
     Offline,
     OutputArgument,
     Quiet,
+    Shard,
+    StuckAfter,
+    Workers,
     go_offline,
 )
 from crossinit_batch.errors import OutputError, RequestError
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from crossinit_batch.events import Reporter
-    from crossinit_batch.run import RunResult
+    from crossinit_batch.execution import RunResult
     from crossinit_batch.stopping import StopRequest
 
 _FIRST_STEPS = """To try it without photographs or network, with drawn people and the bundled model:
@@ -39,6 +44,10 @@ def run(
         Path | None, typer.Argument(help="A manifest; `crossinit init` writes one to start from.", show_default=False)
     ] = None,
     device: Device = None,
+    devices: Devices = None,
+    workers: Workers = None,
+    shard: Shard = None,
+    stuck_after: StuckAfter = STUCK_AFTER,
     offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -53,9 +62,10 @@ def run(
     from crossinit_batch.manifest import load_manifest
 
     loaded = load_manifest(manifest)
-    from crossinit_batch.run import RunOptions, run_manifest
+    from crossinit_batch.engines.placement import RunOptions
+    from crossinit_batch.run import run_manifest
 
-    options = RunOptions(device)
+    options = RunOptions(device, False, devices, workers, shard, stuck_after)
     _carry_out(lambda report, stop: run_manifest(loaded, report, stop, options), json, quiet)
 
 
@@ -65,6 +75,10 @@ def resume(
     ] = None,
     allow_pickle: AllowPickle = False,
     device: Device = None,
+    devices: Devices = None,
+    workers: Workers = None,
+    shard: Shard = None,
+    stuck_after: StuckAfter = STUCK_AFTER,
     offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -77,10 +91,10 @@ def resume(
     from crossinit_batch.store import Store
 
     store = Store(output or _latest_unfinished(Path("out")))
-    from crossinit_batch.run import RunOptions
+    from crossinit_batch.engines.placement import RunOptions
     from crossinit_batch.run import resume as resume_run
 
-    options = RunOptions(device, allow_pickle)
+    options = RunOptions(device, allow_pickle, devices, workers, shard, stuck_after)
     _carry_out(lambda report, stop: resume_run(store, report, stop, options), json, quiet)
 
 
@@ -107,6 +121,10 @@ def render(
     images_per_batch: Annotated[int, typer.Option(min=1, max=256)] = 8,
     allow_pickle: AllowPickle = False,
     device: Device = None,
+    devices: Devices = None,
+    workers: Workers = None,
+    shard: Shard = None,
+    stuck_after: StuckAfter = STUCK_AFTER,
     offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -138,7 +156,8 @@ def render(
     else:
         settings = folder.plan.model.settings if folder.plan else ModelSettings(revision=revision)
     name = f"render-{Path(prompts).stem}"
-    from crossinit_batch.run import RunOptions, run_plan
+    from crossinit_batch.engines.placement import RunOptions
+    from crossinit_batch.run import run_plan
     from crossinit_batch.store import Store
 
     plan_it = partial(
@@ -157,7 +176,7 @@ def render(
             f"--output {store} is the folder of the embeddings",
             "Name another one, so that neither is overwritten.",
         )
-    options = RunOptions(device, allow_pickle)
+    options = RunOptions(device, allow_pickle, devices, workers, shard, stuck_after)
     _carry_out(lambda report, stop: run_plan(store, settings, plan_it, report, stop, options), json, quiet)
 
 
@@ -181,12 +200,30 @@ def evaluate(
     from crossinit_batch.evaluation_entry import evaluation_of_options
 
     settings = evaluation_of_options(recogniser, detector, clip, layout)
-    from crossinit_batch.run import RunOptions
+    from crossinit_batch.engines.placement import RunOptions
     from crossinit_batch.run import evaluate as evaluate_run
     from crossinit_batch.store import Store
 
     options, store = RunOptions(device), Store(output)
     _carry_out(lambda report, stop: evaluate_run(store, settings, report, stop, options), json, quiet)
+
+
+def report(output: OutputArgument, json: Json = False) -> None:
+    """Write the gallery and the report of an output folder as it stands.
+
+    A run does so at its end, and of several shards the last one; this does it at any time. Exits with 1 where
+    something failed or is not done.
+    """
+    from crossinit_batch.assembly import assemble_again
+    from crossinit_batch.overview import print_status, status_of
+    from crossinit_batch.store import Store
+
+    store = Store(output)
+    status = status_of(store)
+    done = assemble_again(store, status.inventory.plan)
+    print_status(status_of(store), out(), as_json=json)
+    if done.failures or not done.inventory.finished:
+        raise typer.Exit(1)
 
 
 def _latest_unfinished(folder: Path) -> str:
@@ -223,6 +260,9 @@ def _carry_out(work: Callable[[Reporter, StopRequest], RunResult], json: bool, q
         print_table(outcome_table(outcomes(result.inventory, result.failures)), out())
         if result.failures:
             print_table(failure_table(result.failures), out())
-        tell(f"Gallery: {result.store}/{layout.GALLERY}")
+        if result.assembled:
+            tell(f"Gallery: {result.store}/{layout.GALLERY}")
+        else:
+            tell(f"Other shards are not done yet. The last one writes the gallery, or: crossinit report {result.store}")
     if result.exit_code:
         raise typer.Exit(result.exit_code)

@@ -1,22 +1,25 @@
-"""The engine of one machine and one device: its worker, in this process, does every batch in the plan's order."""
+"""The engine of one device: its worker, in this process, does one batch after another."""
 
 from __future__ import annotations
 
-from crossinit_batch.base_model import Counters
+from collections.abc import Sequence
+
 from crossinit_batch.context import RunContext
+from crossinit_batch.counters import Counters
+from crossinit_batch.device import choose_device, computing_with
 from crossinit_batch.errors import Interrupted
 from crossinit_batch.model_source import ModelSource
+from crossinit_batch.plan import JobBatch
 from crossinit_batch.worker import Worker
 
 
-def run_local(context: RunContext, source: ModelSource | None, device: str) -> Counters:
-    """Do all batches of the plan that are not done; the counters of what that took. Interrupted where asked to stop."""
-    import torch
-
+def run_local(context: RunContext, source: ModelSource | None, device: str, batches: Sequence[JobBatch]) -> Counters:
+    """Do the batches; the counters of what that took. Interrupted where asked to stop, DeviceLost where it broke."""
     counters = Counters()
-    worker = Worker(context, source, torch.device(device), counters)
-    for batch in context.pending_batches:
-        if context.stop:
-            raise Interrupted("stopped between two batches")
-        worker.do(batch)
+    with computing_with(context.plan.compute.threads):
+        worker = Worker(context, source, choose_device(device), counters)
+        for batch in batches:
+            if context.stop:
+                raise Interrupted("stopped between two batches")
+            worker.do(batch)
     return counters

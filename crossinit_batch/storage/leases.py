@@ -66,6 +66,15 @@ class Holder:
             return True
 
 
+@dataclass(frozen=True)
+class Claim:
+    """A lease as its holder can tell it to its worker processes: its name, number and holder."""
+
+    name: str
+    number: int
+    holder: Holder
+
+
 class Leases:
     """The leases of one folder in a bucket."""
 
@@ -85,6 +94,14 @@ class Leases:
                 return lease
             time.sleep(_POLL_SECONDS)  # another was quicker: it holds now
         raise InUse("runs that start all the time")
+
+    def part_at_work(self, matters: Callable[[str], bool]) -> tuple[str, str] | None:
+        """A part that `matters` and whose holder lives, with the holder; None where there is none."""
+        for name, number in self.numbers().items():
+            holder = self.holder(name, number) if name != _WHOLE and matters(name) else None
+            if holder is not None and self._lives(name, number, holder):
+                return name, str(holder)
+        return None
 
     def numbers(self) -> dict[str, int]:
         """The highest number of every lease that there is."""
@@ -139,6 +156,15 @@ class Lease:
         self._confirmed = time.monotonic()
         self._over = threading.Event()
         self._writing = threading.Lock()
+
+    @classmethod
+    def claimed(cls, leases: Leases, claim: Claim) -> Lease:
+        """The lease of the process that started this one, which keeps it up; here it is only asked whether it holds."""
+        return cls(leases, claim.name, claim.number, claim.holder)
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.name, self.number, self.me)
 
     @property
     def path(self) -> str:

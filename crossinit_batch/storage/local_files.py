@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +29,13 @@ class LocalFiles:
 
     def write(self, path: str, data: bytes) -> None:
         """Write beside the target, flush to disk, rename, and flush the folder so that a power cut undoes nothing."""
-        target = Path(path)
+        self._publish(Path(path), data, Path.replace)
+
+    def create(self, path: str, data: bytes) -> None:
+        """The same where there is no file yet; FileExistsError, and nothing is changed, where there is one."""
+        self._publish(Path(path), data, _link)
+
+    def _publish(self, target: Path, data: bytes, rename: Callable[[Path, Path], object]) -> None:
         reach(Point.BEFORE_WRITE)
         temporary = target.with_name(f".{target.name[:80]}{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}")
         try:
@@ -42,7 +48,7 @@ class LocalFiles:
                 file.flush()
                 os.fsync(file.fileno())
             reach(Point.BEFORE_RENAME)
-            temporary.replace(target)
+            rename(temporary, target)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -76,6 +82,20 @@ class LocalFiles:
                     path.unlink()
                     swept += 1
         return swept
+
+
+def _link(temporary: Path, target: Path) -> None:
+    """Give a file its name only where nothing has it, which a rename cannot; where there are no links, nearly so."""
+    try:
+        target.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:
+        if target.exists():
+            raise FileExistsError(target) from None
+        temporary.replace(target)
+    else:
+        temporary.unlink()
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from crossinit_batch import layout
@@ -53,3 +53,21 @@ def _flock(path: Path, *, shared: bool, who: str | None) -> Iterator[None]:
         finally:
             if not shared:
                 lock.truncate(0)
+
+
+def part_at_work(root: str, matters: Callable[[str], bool]) -> tuple[str, str] | None:
+    """A part that `matters` and is held, with its holder; None where there is none."""
+    if os.name != "posix":
+        return None
+    import fcntl
+
+    for path in sorted((Path(root) / layout.part_lock("*")).parent.glob("*.lock")):
+        part = path.name.removesuffix(".lock")
+        if path == Path(root) / layout.LOCK or not matters(part):
+            continue
+        with path.open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return part, lock.read(200).strip() or "another process"
+    return None

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.events import Event, JobFailed, Note, RunFinished
+from crossinit_batch.execution import RunResult
 from crossinit_batch.manifest import load_manifest
-from crossinit_batch.run import RunOptions, RunResult, resume, run_manifest
+from crossinit_batch.run import resume, run_manifest
 from crossinit_batch.stopping import StopRequest
 from crossinit_batch.store import Store
 

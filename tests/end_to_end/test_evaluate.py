@@ -14,6 +14,7 @@ from PIL import Image
 from tree import tree_of
 
 from crossinit_batch import layout
+from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.errors import Interrupted
 from crossinit_batch.evaluation.alignment import aligned
 from crossinit_batch.evaluation.detection import FaceDetector
@@ -22,7 +23,7 @@ from crossinit_batch.evaluation.scores import PictureScore, load_scores
 from crossinit_batch.events import ScoresDone, Warned
 from crossinit_batch.inventory import take_inventory
 from crossinit_batch.plan import read_plan
-from crossinit_batch.run import RunOptions, evaluate
+from crossinit_batch.run import evaluate
 from crossinit_batch.settings import EvaluationSettings
 from crossinit_batch.store import Store
 from crossinit_batch.verify import verify

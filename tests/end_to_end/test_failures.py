@@ -17,8 +17,8 @@ from crossinit_batch import layout
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.errors import OutputError, OutputLost
 from crossinit_batch.events import JobFailed, StepDone
+from crossinit_batch.execution import RunResult
 from crossinit_batch.optimize import Optimization
-from crossinit_batch.run import RunResult
 from crossinit_batch.storage.local_files import LocalFiles
 from crossinit_batch.verify import repair, verify
 from end_to_end.small_run import Recorder, SmallRun, failed, work_done
@@ -274,8 +274,9 @@ def test_an_error_of_our_own_fails_one_batch_and_says_so(small: SmallRun, monkey
 def test_an_output_folder_that_cannot_be_used_stops_before_the_model_is_loaded(
     small: SmallRun, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
+    from crossinit_batch.engines.placement import RunOptions
     from crossinit_batch.manifest import load_manifest
-    from crossinit_batch.run import RunOptions, run_manifest
+    from crossinit_batch.run import run_manifest
 
     manifest = load_manifest(small.save())
     place = Path(small.output)

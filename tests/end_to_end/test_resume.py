@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -276,11 +277,13 @@ def start(small: SmallRun) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(process: subprocess.Popen[str], event: str) -> None:
+def wait_for(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
+    """The next event of a kind that a run under --json tells."""
     assert process.stdout is not None
     for line in process.stdout:
-        if f'"event": "{event}"' in line or f'"event":"{event}"' in line:
-            return
+        told: dict[str, Any] = json.loads(line)
+        if told["event"] == event:
+            return told
     raise AssertionError(f"no {event} before the end: {process.stderr and process.stderr.read()}")
 
 

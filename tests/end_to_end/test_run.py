@@ -17,11 +17,11 @@ from tree import tree_of
 from crossinit_batch import layout
 from crossinit_batch.base_model import BaseModel, Counters
 from crossinit_batch.digest import sha256
+from crossinit_batch.execution import RunResult
 from crossinit_batch.formats import read_embedding
 from crossinit_batch.inventory import take_inventory
 from crossinit_batch.plan import read_plan
 from crossinit_batch.receipts import read_receipt
-from crossinit_batch.run import RunResult
 from crossinit_batch.store import Store
 from crossinit_batch.verify import verify
 from end_to_end.small_run import PEOPLE, Recorder, SmallRun, failed, work_done
@@ -274,8 +274,9 @@ def test_a_comment_changes_nothing(finished: SmallRun) -> None:
     lines = finished.save().read_text().splitlines()
     text = "\n".join(line for line in lines if "# just a comment" not in line).rstrip().rstrip("}").rstrip()
     finished.manifest.write_text("# a comment\n" + text.rstrip(",") + "\n}\n")
+    from crossinit_batch.engines.placement import RunOptions
     from crossinit_batch.manifest import load_manifest
-    from crossinit_batch.run import RunOptions, run_manifest
+    from crossinit_batch.run import run_manifest
 
     record = Recorder()
     run_manifest(load_manifest(finished.manifest), record, record.stop, RunOptions("cpu"))

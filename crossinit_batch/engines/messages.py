@@ -1,0 +1,78 @@
+"""What the run's process and its worker processes say to each other, besides the events of `events`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crossinit_batch.counters import Counters
+from crossinit_batch.inventory import JobState
+from crossinit_batch.model_source import ModelSource
+from crossinit_batch.plan import JobBatch, Plan
+from crossinit_batch.storage.leases import Claim
+
+
+@dataclass(frozen=True)
+class Brief:
+    """All that a worker process is told at its start; `output` is the folder's full address.
+
+    Without a `source` nothing is learned or drawn, only scored.
+    """
+
+    plan: Plan
+    output: str
+    claim: Claim | None
+    source: ModelSource | None
+    device: str
+    allow_pickle: bool
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A batch to do, and how its jobs stand."""
+
+    batch: JobBatch
+    states: tuple[JobState, ...]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Save and end, asked by signal `number`."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker has its device and waits for a task."""
+
+    counters: Counters
+
+
+@dataclass(frozen=True)
+class TaskDone:
+    """The task has come to its end, what failed in it included; `counters` are what it took."""
+
+    counters: Counters
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The worker has saved what it did and ends; `message` says where it was."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The worker cannot go on and ends: its device, or something else under it, broke."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """No worker can do this run, such as with a damaged model: the error that the user is to read."""
+
+    error: Exception
