@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from crossinit_batch import __version__
-from crossinit_batch.commands import beginnings, demo, folders, research, runs
+from crossinit_batch.commands import beginnings, demo, folders, research, runs, submit
 from crossinit_batch.errors import CrossinitError, Interrupted
 from crossinit_batch.terminal import out, say, tell
 
@@ -48,6 +48,7 @@ for command in (
     runs.render,
     runs.evaluate,
     runs.report,
+    submit.submit,
     folders.plan,
     folders.status,
     folders.verify,
