@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TextIO
 
 from crossinit_batch import layout
@@ -134,6 +136,23 @@ def print_status(status: Status, stream: TextIO, *, as_json: bool) -> None:
     _print_list(stream, "failed", rows)
     if not inventory.finished:
         stream.write("\n`crossinit resume` goes on.\n")
+
+
+def follow_status(store: Store, stream: TextIO, *, every: float, as_json: bool) -> None:
+    """Print how far a run is whenever that has changed, looking every so many seconds, until all is done."""
+    before = None
+    while True:
+        status = status_of(store)
+        now = (_counts(status.inventory), status.failures)
+        if now != before:
+            if before is not None and not as_json:
+                stream.write(f"\n{datetime.now():%H:%M:%S}\n")
+            print_status(status, stream, as_json=as_json)
+            stream.flush()
+            before = now
+        if status.inventory.finished:
+            return
+        time.sleep(every)
 
 
 def print_verification(store: Store, found: Verification, stream: TextIO, *, repaired: bool, as_json: bool) -> None:

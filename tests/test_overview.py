@@ -12,12 +12,14 @@ from crossinit_batch.errors import OutputError
 from crossinit_batch.inventory import take_inventory
 from crossinit_batch.overview import (
     Work,
+    follow_status,
     print_overview,
     print_status,
     print_verification,
     status_of,
     work_left,
 )
+from crossinit_batch.plan import write_plan
 from crossinit_batch.store import Store
 from crossinit_batch.verify import repair, verify
 
@@ -115,3 +117,28 @@ def test_a_verification_is_told_with_what_to_do(store: Store) -> None:
     stream = io.StringIO()
     print_verification(store, found, stream, repaired=True, as_json=True)
     assert json.loads(stream.getvalue())["findings"][0]["file"].endswith("000.png")
+
+
+def test_following_shows_every_change_and_ends_with_the_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's run, seen between its receipts."""
+    plan = a_plan()
+    write_plan(store, plan)
+    waited: list[float] = []
+
+    def meanwhile(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:  # at the first look nothing had changed
+            store_embedding(store, plan, plan.jobs[0])
+        if len(waited) == 3:
+            store_all(store, plan)
+
+    monkeypatch.setattr("time.sleep", meanwhile)
+    stream = io.StringIO()
+    follow_status(store, stream, every=7, as_json=True)
+    assert waited == [7, 7, 7]
+    looks = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [look["methods"]["cross-init"]["done"] for look in looks] == [0, 1, 2]
+    assert [look["finished"] for look in looks] == [False, False, True]
+    stream = io.StringIO()
+    follow_status(store, stream, every=7, as_json=False)
+    assert stream.getvalue().startswith("small: finished\n") and len(waited) == 3

@@ -29,15 +29,27 @@ def plan(
     print_overview(overview, out(), as_json=json)
 
 
-def status(output: OutputArgument, json: Json = False) -> None:
+def status(
+    output: OutputArgument,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show it again whenever it changes, to the end.")
+    ] = False,
+    every: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds between two looks of --follow.")] = 5.0,
+    json: Json = False,
+) -> None:
     """Show how far a run is.
 
-    Reads its receipts alone, so it works while the run goes on, and from another machine.
+    Reads its receipts alone, so it works while the run goes on, and from another machine. With --follow it ends when
+    all is done, or with Ctrl-C.
     """
-    from crossinit_batch.overview import print_status, status_of
+    from crossinit_batch.overview import follow_status, print_status, status_of
     from crossinit_batch.store import Store
 
-    print_status(status_of(Store(output)), out(), as_json=json)
+    store = Store(output)
+    if follow:
+        follow_status(store, out(), every=every, as_json=json)
+    else:
+        print_status(status_of(store), out(), as_json=json)
 
 
 def verify(
