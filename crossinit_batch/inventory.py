@@ -57,6 +57,10 @@ class Inventory:
         """Whether only scores can be missing."""
         return state.has_embedding and len(state.pictures) == self.plan.pictures_a_job
 
+    def pictures_scored(self, state: JobState) -> int:
+        """How many of a job's pictures have scores."""
+        return len(state.scored) * self.plan.render.images_per_prompt
+
     @property
     def pending(self) -> list[tuple[Job, bool]]:
         """Jobs with something left to do, each with whether it still needs its embedding."""

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from crossinit_batch import layout
 from crossinit_batch.evaluation.judges import planned_judges
+from crossinit_batch.evaluation.provenance import judges_of
 from crossinit_batch.inventory import Inventory, JobState, take_inventory
 from crossinit_batch.manifest import Manifest
 from crossinit_batch.model_source import locate_model
@@ -25,12 +26,16 @@ _MOST_LISTED = 12
 
 @dataclass(frozen=True)
 class Work:
-    """What is left to do, counted in U-Net evaluations of one sample: the cost of a run to within a constant."""
+    """What is left to do, counted in U-Net evaluations of one sample: the cost of a run to within a constant.
+
+    `judgements` are the pictures that judges have yet to look at.
+    """
 
     embeddings: int
     pictures: int
     optimisation_samples: int
     denoising_samples: int
+    judgements: int = 0
 
 
 def overview_of(manifest: Manifest) -> tuple[Inventory, bool]:
@@ -52,7 +57,9 @@ def work_left(inventory: Inventory) -> Work:
     new = [state for state in inventory.states.values() if not state.has_embedding]
     missing = sum(plan.pictures_a_job - len(state.pictures) for state in inventory.states.values())
     samples = sum(_samples(plan, state) for state in new)
-    return Work(len(new), missing, samples, missing * plan.render.evaluations)
+    judged = sum(inventory.pictures_scored(state) for state in inventory.states.values())
+    judgements = len(plan.jobs) * plan.pictures_a_job - judged if plan.judges else 0
+    return Work(len(new), missing, samples, missing * plan.render.evaluations, judgements)
 
 
 def _samples(plan: Plan, state: JobState) -> int:
@@ -90,7 +97,11 @@ def print_overview(overview: tuple[Inventory, bool], stream: TextIO, *, as_json:
     prompts, pictures = count(len(plan.prompts), "prompt"), count(plan.render.images_per_prompt, "picture")
     stream.write(f"{shown(plan.name)}: {people} x {methods}, {prompts} x {pictures}\n")
     stream.write(f"base model {shown(plan.model.label)}{here}\n")
-    stream.write(f"pictures by {plan.render.summary}, as {plan.render.format}\n\n")
+    stream.write(f"pictures by {plan.render.summary}, as {plan.render.format}\n")
+    for label, text in judges_of(plan):
+        absent = " (not on this machine yet; `run` fetches it)" if text.endswith("digest unknown") else ""
+        stream.write(f"{label} {shown(text)}{absent}\n")
+    stream.write("\n")
     _print_counts(inventory, stream)
     _print_list(stream, "stale", [f"{'/'.join(key)}: {state.why}" for key, state in _stale(inventory).items()])
     _print_list(stream, "approximate", plan.render.approximations)
@@ -98,7 +109,8 @@ def print_overview(overview: tuple[Inventory, bool], stream: TextIO, *, as_json:
     _print_list(stream, "unreadable photographs, which will fail", problems)
     stream.write(
         f"\nleft to do: {work.embeddings} embeddings ({work.optimisation_samples:,} samples forward and backward), "
-        f"{work.pictures} pictures ({work.denoising_samples:,} samples forward)\n"
+        f"{work.pictures} pictures ({work.denoising_samples:,} samples forward)"
+        f"{f', {work.judgements} pictures to judge' if plan.judges else ''}\n"
     )
 
 
@@ -185,6 +197,8 @@ def _counts(inventory: Inventory) -> dict[str, dict[str, int]]:
             "pictures": len(states) * inventory.plan.pictures_a_job,
             "pictures_done": sum(len(state.pictures) for state in states),
         }
+        if inventory.plan.judges:
+            counts[method.name]["scored"] = sum(inventory.pictures_scored(state) for state in states)
     return counts
 
 
@@ -199,10 +213,11 @@ def _print_counts(inventory: Inventory, stream: TextIO) -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column("method")
-    for heading in ("embeddings", "done", "new", "stale", "pictures", "done"):
+    scored = ("scored",) if inventory.plan.judges else ()
+    for heading in ("embeddings", "done", "new", "stale", "pictures", "done", *scored):
         table.add_column(heading, justify="right")
     for name, counts in _counts(inventory).items():
-        columns = ("embeddings", "done", "new", "stale", "pictures", "pictures_done")
+        columns = ("embeddings", "done", "new", "stale", "pictures", "pictures_done", *scored)
         table.add_row(name, *(str(counts[column]) for column in columns))
     print_table(table, stream)
 

@@ -262,6 +262,8 @@ def _carry_out(work: Callable[[Reporter, StopRequest], RunResult], json: bool, q
             print_table(failure_table(result.failures), out())
         if result.assembled:
             tell(f"Gallery: {result.store}/{layout.GALLERY}")
+            if any(state.scored for state in result.inventory.states.values()):
+                tell(f"Scores: {result.store}/{layout.REPORT_PAGE}")
         else:
             tell(f"Other shards are not done yet. The last one writes the gallery, or: crossinit report {result.store}")
     if result.exit_code:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +209,35 @@ def read_prompts(store: Store) -> Any:
     plan = read_plan(store)
     assert plan is not None
     return plan.prompts
+
+
+def test_the_command_evaluates_and_plan_and_status_count_it(small: SmallRun, judges: dict[str, Any]) -> None:
+    def command(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "crossinit_batch", *arguments], capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = command("plan", str(small.save()))
+    assert code == 0 and "24 pictures to judge" in said and "face recogniser" in said
+    del small.values["evaluate"]
+    small.run()
+    identity = judges["identity"]
+    options = [
+        "--recogniser",
+        identity["weights"],
+        "--detector",
+        identity["detector"],
+        "--clip",
+        judges["prompt"]["model"],
+    ]
+    code, said = command("evaluate", small.output, *options, "--device", "cpu")
+    assert code == 0 and "paper: ada: 6 images scored" in said and "report.html" in said
+    code, said = command("evaluate", small.output)  # the judges are the plan's by now
+    assert code == 0 and "scored" not in said
+    code, said = command("status", small.output, "--json")
+    assert code == 0 and json.loads(said)["methods"]["paper"]["scored"] == 12
+    for name in (layout.SCORES, layout.SUMMARY, layout.REPORT_PAGE):
+        assert small.store.read(name)
+    code, said = command("evaluate", str(small.folder))
+    assert code == 2 and "is not an output folder of crossinit" in said
