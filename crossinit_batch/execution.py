@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 
 from crossinit_batch import layout
@@ -104,6 +105,8 @@ class Execution:
             forget_record(store, self.share)
         ours = self._ours(inventory)
         tally(self._started(ours))
+        for line in _changes(inventory, ours):
+            tally(Note(line))
         if idle := self._idle_cores(inventory):
             tally(Note(idle))
         if swept:
@@ -231,6 +234,20 @@ class Execution:
             images_done=sum(len(state.pictures) for state in ours),
             steps=steps,
         )
+
+
+def _changes(inventory: Inventory, ours: list[JobState]) -> list[str]:
+    """What has become of an earlier run's results where the request has changed: kept, redone and why, or orphaned."""
+    stale = [state for state in ours if state.embedding == "stale"]
+    lines = []
+    if stale:
+        kept, why = sum(state.has_embedding for state in ours), Counter(state.why for state in stale)
+        reasons = "; ".join(f"{number} x {reason}" for reason, number in why.most_common(3))
+        more = "; …" if len(why) > 3 else ""
+        lines.append(f"{kept} embeddings are kept, {len(stale)} are made again: {reasons}{more}")
+    if inventory.orphans:
+        lines.append(f"{len(inventory.orphans)} results that are not asked for any more are kept as they are")
+    return lines
 
 
 def _drop_checkpoints(store: Store, plan: Plan, inventory: Inventory) -> None:

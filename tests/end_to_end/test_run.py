@@ -24,7 +24,7 @@ from crossinit_batch.plan import read_plan
 from crossinit_batch.receipts import read_receipt
 from crossinit_batch.store import Store
 from crossinit_batch.verify import verify
-from end_to_end.small_run import PEOPLE, Recorder, SmallRun, failed, work_done
+from end_to_end.small_run import PEOPLE, Recorder, SmallRun, failed, notes, work_done
 
 
 @pytest.fixture
@@ -370,3 +370,14 @@ def test_a_damaged_plan_is_planned_anew_and_a_newer_one_is_refused(small: SmallR
     with pytest.raises(OutputError, match="schema 99"):
         small.run()
     assert small.store.read(layout.PLAN) == newer
+
+
+def test_a_changed_request_says_what_becomes_of_what_was_done(finished: SmallRun) -> None:
+    finished.values["methods"][1]["steps"] = 3
+    finished.values["identities"] = finished.values["identities"][:3]
+    _, record = finished.run()
+    told = notes(record)
+    assert "3 embeddings are kept, 3 are made again: 3 x settings.steps 2 → 3" in told
+    assert "2 results that are not asked for any more are kept as they are" in told
+    _, again = finished.run()
+    assert "made again" not in notes(again)
