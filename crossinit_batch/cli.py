@@ -24,6 +24,12 @@ app = typer.Typer(
 )
 demo_app = typer.Typer(help="Make drawn faces to try things on, and a small world of them.", no_args_is_help=True)
 app.add_typer(demo_app, name="demo")
+study_app = typer.Typer(
+    cls=research.StudyCommands,
+    help="Make a user study of an output folder: study OUTPUT. Count its answers: study tally FILES.",
+    no_args_is_help=True,
+)
+app.add_typer(study_app, name="study")
 
 
 def _print_version(asked: bool) -> None:
@@ -59,6 +65,8 @@ for command in (
     beginnings.init,
 ):
     app.command()(command)
+study_app.command("make")(research.make_study)
+study_app.command("tally")(research.tally_study)
 demo_app.command()(demo.faces)
 demo_app.command()(demo.train)
 demo_app.command()(demo.exam)

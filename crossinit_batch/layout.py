@@ -7,8 +7,10 @@ initial/<digest>.safetensors                  the initial vectors that were used
 <method>/<identity>/scores/scores.csv  scores/receipt.json
 gallery/index.html  gallery/contact-sheet.jpg  gallery/sources/<identity>-<digest>.jpg
 analysis/index.html  analysis/<figure>.png .svg .csv
+study/index.html  study/pictures/<digest>.png|jpg     study.csv
 scores.csv  summary.csv  report.md  report.html  failures.json
 _state/checkpoints/<batch digest>.safetensors  only while a batch is being optimised
+_state/studies/<study>.json                    which picture of a study is whose; not for participants
 _state/aside/…                                 files that did not match their receipt
 _state/run.lock  _state/<part>.lock            who is at work here, on a disk
 _state/leases/<name>.<n>.json                  the same in a bucket, while somebody is
@@ -30,6 +32,10 @@ GALLERY = "gallery/index.html"
 CONTACT_SHEET = "gallery/contact-sheet.jpg"
 ANALYSIS = "analysis/index.html"
 STATE = "_state"
+STUDY = "study/index.html"
+STUDY_PICTURES = "study/pictures"
+STUDY_TALLY = "study.csv"
+STUDY_KEYS = "_state/studies"
 CHECKPOINTS = "_state/checkpoints"
 ASIDE = "_state/aside"
 LOCK = "_state/run.lock"
@@ -55,6 +61,7 @@ RESERVED_NAMES = frozenset(
         REPORT_PAGE,
         SCORES,
         SUMMARY,
+        STUDY_TALLY,
     }
 )
 """Names at the top of the folder that no method may take."""
@@ -74,6 +81,14 @@ def figure(name: str, ending: str) -> str:
 
 def shard_record(part: str) -> str:
     return f"{SHARDS}/{part}.json"
+
+
+def study_key(study: str) -> str:
+    return f"{STUDY_KEYS}/{study}.json"
+
+
+def study_picture(name: str) -> str:
+    return f"{STUDY_PICTURES}/{name}"
 
 
 def checkpoint(batch_digest: str) -> str:

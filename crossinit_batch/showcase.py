@@ -51,7 +51,7 @@ def write_gallery(store: Store, inventory: Inventory, failures: Sequence[JobFail
             model=plan.model.label,
             settings=render_summary(plan),
             methods=tuple(GalleryMethod(method.name, method.summary) for method in plan.methods),
-            people=tuple(Person(identity.id, _source(store, identity)) for identity in plan.identities),
+            people=tuple(Person(identity.id, source_thumbnail(store, identity)) for identity in plan.identities),
             prompts=plan.prompts,
             pictures=_pictures(inventory),
             failures=tuple(f"{failure.identity} ({failure.method}): {failure.reason}" for failure in failures),
@@ -87,7 +87,7 @@ def _contact_sheet(store: Store, inventory: Inventory) -> bytes | None:
     rows = []
     for state in states:
         identity = plan.people.get(state.job.identity)
-        source = _source(store, identity) if identity else None
+        source = source_thumbnail(store, identity) if identity else None
         folder = layout.images_folder(*state.job.key)
         first = {picture.number: picture.name for picture in plan.pictures(state.job) if picture.index == 0}
         names = [f"{folder}/{name}" if name in state.pictures else None for name in first.values()]
@@ -104,8 +104,11 @@ def render_summary(plan: Plan) -> str:
     return f"{plan.render.summary}, seed {plan.seed}"
 
 
-def _source(store: Store, identity: PlannedIdentity) -> str | None:
-    """The thumbnail of an identity's first photograph, made where it is not there; None where that fails."""
+def source_thumbnail(store: Store, identity: PlannedIdentity) -> str | None:
+    """The small copy of an identity's first photograph, relative to gallery/, made where it is not there.
+
+    None where that fails.
+    """
     from crossinit_batch.errors import PhotographError
     from crossinit_batch.photograph import open_photograph, thumbnail
 

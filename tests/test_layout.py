@@ -34,7 +34,8 @@ def test_pictures_of_the_paper_have_names_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [layout.MANIFEST, layout.PLAN, layout.FAILURES, layout.REPORT, layout.GALLERY, layout.ANALYSIS, layout.LOCK,
+    "name", [layout.MANIFEST, layout.PLAN, layout.FAILURES, layout.REPORT, layout.GALLERY, layout.ANALYSIS,
+             layout.STUDY, layout.STUDY_TALLY, layout.study_key("0"), layout.LOCK,
              layout.figure("words", "png"),
              layout.CHECKPOINTS, layout.ASIDE, layout.initial_vector("0" * 64)]
 )  # fmt: skip

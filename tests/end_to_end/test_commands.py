@@ -76,7 +76,7 @@ BAD: list[tuple[tuple[str, ...], int, str]] = [
     (("run", "method.yaml"), 2, "did you mean cross-init?"),
     (("run", "model.yaml"), 2, "there is no folder"),
     (("run", "hub.yaml", "--offline"), 2, "'no-such/model' is not in the local cache"),
-    (("run",), 2, "Missing argument"),
+    (("run",), 2, "crossinit run needs a manifest"),
     (("plan", "missing.yaml"), 2, "missing.yaml"),
     (("plan", "typo.yaml"), 2, "typo.yaml:1:1"),
     (("resume", "empty"), 2, "has no plan.json"),
@@ -95,6 +95,9 @@ BAD: list[tuple[tuple[str, ...], int, str]] = [
     (("export", "empty"), 2, "is not an output folder"),
     (("analyze", "empty"), 2, "has no plan.json"),
     (("analyze", "damaged"), 2, "plan.json is damaged"),
+    (("study", "empty"), 2, "has no plan.json"),
+    (("study", "tally", "missing.json"), 2, "missing.json: cannot be read"),
+    (("study", "tally", "typo.yaml"), 2, "typo.yaml: not a whole file of answers"),
     (("analyze", "empty", "--words", ",".join("abcdefghijklm")), 2, "--words: 13 words"),
     (("analyze", "empty", "--limit", "0"), 2, "--limit"),
     (("export", "empty", "--format", "onnx"), 2, "Choose one of: webui, diffusers"),
@@ -134,7 +137,8 @@ def test_a_run_through_the_commands(ask: Ask, small: SmallRun, monkeypatch: pyte
 
     code, output, _ = ask("plan", manifest, "--json")
     facts = json.loads(output)
-    assert facts["work"] == {"embeddings": 0, "pictures": 0, "optimisation_samples": 0, "denoising_samples": 0}
+    assert facts["work"].keys() >= {"embeddings", "pictures", "optimisation_samples", "denoising_samples", "judgements"}
+    assert set(facts["work"].values()) == {0}
 
     code, output, _ = ask("status", small.output, "--json")
     assert code == 0 and json.loads(output)["finished"] is True
