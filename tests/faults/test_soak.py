@@ -40,7 +40,7 @@ class Soak:
 
     def run(self, run: SmallRun, kill_after: float | None = None) -> bool:
         """Whether the run came to its end; otherwise it was killed."""
-        command = ["run", str(run.save()), "--device", "cpu", *self.options]
+        command = ["run", str(run.save()), *self.options]
         ended = self.warm.run(*command, environment=self.environment, kill_after=kill_after)
         assert ended.killed or ended.code == 0, (self.rounds, self.kills, ended.text)
         return not ended.killed
@@ -93,13 +93,15 @@ def place(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, str]]
 
 
 def test_a_few_kills(warm: Warm, small: SmallRun) -> None:
-    Soak(warm, small, {}, []).until(4)
+    Soak(warm, small, {}, ["--device", "cpu"]).until(4)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(6 * 3600)
-@pytest.mark.parametrize("options", [[], ["--workers", "2"]], ids=["one-worker", "two-workers"])
+@pytest.mark.parametrize(
+    "options", [["--device", "cpu"], ["--devices", "cpu", "--workers", "2"]], ids=["one-worker", "two-workers"]
+)
 def test_many_kills(warm: Warm, small: SmallRun, place: tuple[str, dict[str, str]], options: list[str]) -> None:
     url, environment = place
-    print(f"\nsoak: {KILLS} kills, {url}, {' '.join(options) or 'one worker'}", flush=True)
+    print(f"\nsoak: {KILLS} kills, {url}, {' '.join(options)}", flush=True)
     Soak(warm, small.at(url), environment, options).until(KILLS)
