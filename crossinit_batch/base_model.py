@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel
 
 from crossinit_batch.components import load_scheduler_config, load_tokenizer, load_weights
@@ -44,7 +45,7 @@ class BaseModel:
 
     The text encoder stays in float32 since a step of v is smaller than bfloat16 resolves; the autoencoder
     since bfloat16's eight bits would show in eight-bit pictures. `learning`, `drawing` and `decoding` are how many
-    samples of each work its memory holds.
+    samples of each work its memory holds; `attention` are the ways of attention to try, None what torch takes.
     """
 
     tokenizer: Any
@@ -60,6 +61,7 @@ class BaseModel:
     learning: MicroBatch = field(default_factory=MicroBatch)
     drawing: MicroBatch = field(default_factory=MicroBatch)
     decoding: MicroBatch = field(default_factory=lambda: MicroBatch(_DECODED_AT_ONCE))
+    attention: list[SDPBackend] | None = None
 
     @classmethod
     def load(cls, source: ModelSource, device: torch.device, dtype: str, counters: Counters | None = None) -> BaseModel:
@@ -189,7 +191,9 @@ class BaseModel:
     def predict_noise(self, latents: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
         """The U-Net's prediction in float32, the shape of latents (B, channels, side, side)."""
         self.counters.unet_forwards += latents.shape[0]
-        sample = self.unet(latents.to(self.dtype), timesteps, states.to(self.dtype)).sample
+        tried = sdpa_kernel(self.attention, set_priority=True) if self.attention else contextlib.nullcontext()
+        with tried:
+            (sample,) = self.unet(latents.to(self.dtype), timesteps, states.to(self.dtype), return_dict=False)
         return sample.float()  # type: ignore[no-any-return]
 
     def decode(self, latents: Tensor) -> np.ndarray:

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import torch
 from accelerate import PartialState
 from accelerate.utils import is_bf16_available
+from torch.nn.attention import SDPBackend
 
+from crossinit_batch.device_speed import Device, asked_threads, processor_name
 from crossinit_batch.errors import RequestError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -101,3 +103,31 @@ def resolve_dtype(asked: str, device: torch.device) -> str:
     else:
         has_bfloat16 = device.type == "xpu" and is_bf16_available()
     return "bfloat16" if has_bfloat16 else "float32"
+
+
+def device_name(device: torch.device) -> str:
+    """A device's model, as its maker names it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return processor_name() if device.type == "cpu" else device.type
+
+
+def described_device(device: torch.device, threads: int) -> Device:
+    """A device as the notes of earlier runs know it; `threads` are a processor's, as planned."""
+    threads = asked_threads(threads) if device.type == "cpu" else 1
+    return Device(device.type, device_name(device), threads)
+
+
+def attention_backends(device: torch.device) -> list[SDPBackend] | None:
+    """The ways of attention to try, best first; None leaves the choice to torch.
+
+    From Hopper on, cuDNN's is the fastest, and does not take every shape.
+    """
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (9, 0):
+        return None
+    return [
+        SDPBackend.CUDNN_ATTENTION,
+        SDPBackend.FLASH_ATTENTION,
+        SDPBackend.EFFICIENT_ATTENTION,
+        SDPBackend.MATH,
+    ]

@@ -16,9 +16,15 @@ _MOST_TRIES = 10
 
 
 def freeze(
-    store: Store, plan_after: Callable[[Plan | None], Plan], share: Share | None, report: Reporter
+    store: Store,
+    plan_after: Callable[[Plan | None], Plan],
+    share: Share | None,
+    report: Reporter,
+    settled: Callable[[Plan, Inventory, Plan | None], Plan] = lambda plan, _inventory, _frozen: plan,
 ) -> tuple[Plan, Inventory]:
     """Freeze the plan that `plan_after` makes after an earlier one, with its batches; and what of it is done.
+
+    `settled` decides what the plan leaves open, from what is to be done and what the earlier plan had decided.
 
     Shards begin together and without talk: the first one's plan is created only where there is none, and all later
     ones read it. OutputError where shards at work go by another plan, or divide the run otherwise.
@@ -30,6 +36,7 @@ def freeze(
         frozen = _earlier_plan(store, report)
         plan = plan_after(frozen)
         inventory = take_inventory(store, plan)
+        plan = settled(plan, inventory, frozen)
         plan = with_batches(plan, inventory.pending, frozen)
         if (plan == frozen and share is not None) or _put(store, plan, frozen, before, share):
             return plan, inventory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,17 @@ def _weight_files(component: Path, variant: str | None) -> list[Path]:
     shards = sorted(path for path in component.glob(f"{stem}-*-of-*.safetensors") if path.is_file())
     counts = {int(found[1]) for shard in shards if (found := _SHARD.search(shard.name))}
     return shards if counts == {len(shards)} else []
+
+
+def parameters_of(component: Path, variant: str | None) -> int:
+    """How many numbers a component's weights are, from the headers of its files."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in _weight_files(component, variant):
+        with safe_open(path, framework="numpy") as file:
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return total
 
 
 def component_digest(component: Path, variant: str | None, remember: bool) -> str:

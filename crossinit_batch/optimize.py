@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.digest import sha256
@@ -94,6 +93,20 @@ def _content(tensors: dict[str, Tensor]) -> str:
     return sha256(b"".join(tensors[name].detach().cpu().contiguous().numpy().tobytes() for name in _STATE))
 
 
+@dataclass(frozen=True)
+class _Samples:
+    """N x B noisy latents `z_t` and what the U-Net should say of them, `target`, both (N x B, channels, side, side).
+
+    `timesteps` and `slots` are (N x B,), the captions' `ids` (N x B, length).
+    """
+
+    z_t: Tensor
+    timesteps: Tensor
+    target: Tensor
+    ids: Tensor
+    slots: Tensor
+
+
 _BETAS = (0.9, 0.999)
 _EPS = 1e-8
 
@@ -160,36 +173,53 @@ class Optimization:
         """One step of AdamW for all identities (Eq. 5)."""
         look = looks_through_encoder(self.step, self.settings.steps)
         self.trajectory.append(trajectory_point(self.model, self.v, self.v_init, through_encoder=look))
-        loss, distance = self.losses_of(self._draws(self.step))
-        total = (loss + self.settings.regularization * distance).sum()
-        (grad,) = torch.autograd.grad(total, self.v)
+        loss, grad = self.loss_and_gradient(self._draws(self.step))
+        distance = regularizer(self.v, self.v_init, self.settings.regularizer)
+        (pull,) = torch.autograd.grad(distance.sum(), self.v)
+        grad = grad + self.settings.regularization * pull
         finite = torch.isfinite(loss) & torch.isfinite(grad).flatten(1).all(dim=1)
         newly_failed = ~finite & (self.failed_at < 0)
         self.failed_at = torch.where(newly_failed, self.step, self.failed_at)
         # A failed identity stays in the batch, whose shape the others' numbers depend on, but learns no more.
         self.v.grad = torch.where((self.failed_at < 0)[:, None, None], grad, 0.0)
         self.adamw.step()
-        self.losses.append(torch.stack([loss, distance], dim=1).detach())
+        self.losses.append(torch.stack([loss, distance.detach()], dim=1))
 
-    def losses_of(self, draws: Sequence[StepDraws]) -> tuple[Tensor, Tensor]:
-        """The denoising loss (Eq. 1) and the regulariser's distance (Eq. 4) of each identity, each (N,)."""
+    def loss_and_gradient(self, draws: Sequence[StepDraws]) -> tuple[Tensor, Tensor]:
+        """The denoising loss (Eq. 1) of each identity, (N,), and the gradient of their sum by v, the shape of v.
+
+        The samples go forward and back together, or in parts whose gradients are summed where memory is short.
+        """
+        model = self.model
+        samples = self._noised(draws)
+        batch_size = self.settings.batch_size
+
+        def errors_and_gradient(part: slice, size: int) -> tuple[Tensor, Tensor]:
+            worn = self.v.repeat_interleave(batch_size, dim=0)[part]
+            states = model.encode_text(samples.ids[part], samples.slots[part], worn)
+            inputs = (model.padded(one, size) for one in (samples.z_t[part], samples.timesteps[part], states))
+            prediction = model.predict_noise(*inputs)[: part.stop - part.start]
+            errors = (prediction - samples.target[part]).square().flatten(1).mean(dim=1)
+            (grad,) = torch.autograd.grad(errors.sum() / batch_size, self.v)
+            return errors.detach(), grad
+
+        parts = model.learning.run(len(samples.z_t), errors_and_gradient)
+        errors = torch.cat([part for part, _ in parts])
+        grad = torch.stack([part for _, part in parts]).sum(dim=0)
+        return errors.reshape(-1, batch_size).mean(dim=1), grad
+
+    def _noised(self, draws: Sequence[StepDraws]) -> _Samples:
+        """The step's noisy samples, those of one identity after those of the other."""
         model, device = self.model, self.model.device
-        pairs = zip(self.subjects, draws, strict=True)
-        latents = torch.stack([_sample(subject, draw) for subject, draw in pairs])
-        noise = torch.stack([draw.noise for draw in draws]).to(device)
-        timesteps = torch.cat([draw.timestep for draw in draws]).to(device)
+        latents = torch.stack([_sample(subject, draw) for subject, draw in zip(self.subjects, draws, strict=True)])
         z = model.scale_latents(latents.to(device)).flatten(0, 1)
-        epsilon = noise.flatten(0, 1)
+        epsilon = torch.cat([draw.noise for draw in draws]).to(device)
+        timesteps = torch.cat([draw.timestep for draw in draws]).to(device)
         template = torch.cat([draw.template for draw in draws])
-        worn = self.v.repeat_interleave(noise.shape[1], dim=0)
-        states = model.encode_text(self.caption_ids[template], self.caption_slots[template], worn)
-        prediction = model.predict_noise(model.noise_scheduler.add_noise(z, epsilon, timesteps), timesteps, states)
-        target = (
-            epsilon if model.prediction_type == "epsilon" else model.noise_scheduler.get_velocity(z, epsilon, timesteps)
-        )
-        squared = functional.mse_loss(prediction, target, reduction="none")
-        loss = squared.reshape(len(self.subjects), -1).mean(dim=1)
-        return loss, regularizer(self.v, self.v_init, self.settings.regularizer)
+        scheduler = model.noise_scheduler
+        z_t = scheduler.add_noise(z, epsilon, timesteps)
+        target = epsilon if model.prediction_type == "epsilon" else scheduler.get_velocity(z, epsilon, timesteps)
+        return _Samples(z_t, timesteps, target, self.caption_ids[template], self.caption_slots[template])
 
     def _draws(self, step: int) -> list[StepDraws]:
         """The draws of every identity in this step."""

@@ -10,32 +10,19 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from crossinit_batch import layout
+from crossinit_batch.cost import work_left
 from crossinit_batch.evaluation.judges import planned_judges
 from crossinit_batch.evaluation.provenance import judges_of
 from crossinit_batch.inventory import Inventory, JobState, take_inventory
 from crossinit_batch.manifest import Manifest
 from crossinit_batch.model_source import locate_model
-from crossinit_batch.plan import DamagedPlan, Plan, frozen_plan, make_plan, read_plan
+from crossinit_batch.plan import DamagedPlan, frozen_plan, make_plan, read_plan
 from crossinit_batch.progress_lines import count
 from crossinit_batch.redact import shown
 from crossinit_batch.store import Store
 from crossinit_batch.verify import Verification
 
 _MOST_LISTED = 12
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is left to do, counted in U-Net evaluations of one sample: the cost of a run to within a constant.
-
-    `judgements` are the pictures that judges have yet to look at.
-    """
-
-    embeddings: int
-    pictures: int
-    optimisation_samples: int
-    denoising_samples: int
-    judgements: int = 0
 
 
 def overview_of(manifest: Manifest) -> tuple[Inventory, bool]:
@@ -49,24 +36,6 @@ def overview_of(manifest: Manifest) -> tuple[Inventory, bool]:
     dtype = frozen.model.dtype if frozen and manifest.model.dtype == "auto" else manifest.model.dtype
     judges = planned_judges(manifest.evaluate, fetch=False)
     return take_inventory(store, make_plan(manifest, source, dtype, judges)), source is not None
-
-
-def work_left(inventory: Inventory) -> Work:
-    """Count what the jobs of a plan still need."""
-    plan = inventory.plan
-    new = [state for state in inventory.states.values() if not state.has_embedding]
-    missing = sum(plan.pictures_a_job - len(state.pictures) for state in inventory.states.values())
-    samples = sum(_samples(plan, state) for state in new)
-    judged = sum(inventory.pictures_scored(state) for state in inventory.states.values())
-    judgements = len(plan.jobs) * plan.pictures_a_job - judged if plan.judges else 0
-    return Work(len(new), missing, samples, missing * plan.render.evaluations, judgements)
-
-
-def _samples(plan: Plan, state: JobState) -> int:
-    if state.job.source is not None:
-        return 0
-    settings = plan.method(state.job.method).learned
-    return settings.steps * settings.batch_size
 
 
 def print_overview(overview: tuple[Inventory, bool], stream: TextIO, *, as_json: bool) -> None:

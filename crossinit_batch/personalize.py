@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from crossinit_batch import layout
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.context import RunContext
+from crossinit_batch.cost import LEARNING
 from crossinit_batch.digest import sha256
 from crossinit_batch.errors import EmbeddingError, Interrupted, JobError, PhotographError
 from crossinit_batch.events import CheckpointSaved, EmbeddingDone, JobFailed, StepDone, Warned
@@ -19,6 +21,7 @@ from crossinit_batch.initial_vector import InitialVector
 from crossinit_batch.inventory import decided_parts
 from crossinit_batch.loss_file import dump_losses
 from crossinit_batch.optimize import Optimization, Progress, Subject
+from crossinit_batch.pace import Pace
 from crossinit_batch.photograph import open_photograph, square, to_samples
 from crossinit_batch.plan import Job, JobBatch, Photograph
 from crossinit_batch.receipts import Receipt, ReceiptFile, write_receipt
@@ -58,12 +61,15 @@ def learn_batch(context: RunContext, model: BaseModel, batch: JobBatch, start: I
     optimization = Optimization(
         model, [subject for _, subject in members], start.v_init, settings, context.plan.seed, progress
     )
+    if context.plan.compute.compiled:
+        model.learning.shape = context.plan.compute.identities * settings.batch_size
     _optimize(context, optimization, batch.method, digests, checkpoint)
     seconds = (time.monotonic() - began) / len(members)
     final = optimization.snapshot()
+    run = {**context.run_facts(seconds), **model.reduced("learning")}
     for number, (job, _) in enumerate(members):
         if job in missing:
-            _store_learned(context, job, final, number, start, seconds)
+            _store_learned(context, job, final, number, start, run)
     context.store.remove(checkpoint)
 
 
@@ -131,14 +137,19 @@ def _optimize(
             context.report(CheckpointSaved(method, identities, step))
         return not context.stop
 
+    began, done = time.monotonic(), optimization.step
     finished = optimization.run(on_step)
+    samples = (optimization.step - done) * len(identities) * optimization.settings.batch_size
+    pace = Pace(context, optimization.model)
+    pace.add(LEARNING, time.monotonic() - began, samples)
+    pace.keep()
     save()
     if not finished:
         raise Interrupted(f"stopped at step {optimization.step} of {steps}")
 
 
 def _store_learned(
-    context: RunContext, job: Job, final: Progress, number: int, start: InitialVector, seconds: float
+    context: RunContext, job: Job, final: Progress, number: int, start: InitialVector, run: dict[str, Any]
 ) -> None:
     """Store one learned embedding with its losses and receipt, or report why there is none."""
     failed_at = int(final.failed_at[number])
@@ -165,7 +176,7 @@ def _store_learned(
         "initial": initial,
     }
     extra = {layout.LOSSES_FILE: dump_losses(losses, final.trajectory[:, number])}
-    _store_embedding(context, job, v, facts, extra, seconds)
+    _store_embedding(context, job, v, facts, extra, run)
 
 
 def _store_embedding(
@@ -174,9 +185,9 @@ def _store_embedding(
     v: Tensor,
     facts: dict[str, object],
     extra: dict[str, bytes],
-    seconds: float,
+    run: dict[str, Any],
 ) -> None:
-    """Publish a job's embedding and further files, then its receipt."""
+    """Publish a job's embedding and further files, then its receipt with `run` as what differs from run to run."""
     plan, folder = context.plan, layout.embedding_folder(*job.key)
     metadata = {
         "identity": job.identity,
@@ -201,10 +212,10 @@ def _store_embedding(
         digest=job.digest,
         files=files,
         facts={**facts, "decided": decided_parts(plan, job)},
-        run=context.run_facts(seconds),
+        run=run,
     )
     write_receipt(context.store, receipt_name, receipt)
-    context.report(EmbeddingDone(*job.key, seconds))
+    context.report(EmbeddingDone(*job.key, run["seconds"]))
 
 
 def import_batch(context: RunContext, model: BaseModel, batch: JobBatch) -> None:
@@ -219,7 +230,7 @@ def import_batch(context: RunContext, model: BaseModel, batch: JobBatch) -> None
             context.report(JobFailed(*job.key, "embedding", error.message, error.hint))
             continue
         facts: dict[str, object] = {"norm": [float(row.norm()) for row in v]}
-        _store_embedding(context, job, v, facts, {}, time.monotonic() - began)
+        _store_embedding(context, job, v, facts, {}, context.run_facts(time.monotonic() - began))
 
 
 def _given_embedding(context: RunContext, model: BaseModel, job: Job) -> Tensor:

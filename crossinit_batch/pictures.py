@@ -11,9 +11,11 @@ from torch import Tensor
 from crossinit_batch import layout
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.context import RunContext
+from crossinit_batch.cost import DECODING, drawing
 from crossinit_batch.digest import image_seed
 from crossinit_batch.errors import Interrupted, JobError
 from crossinit_batch.events import DenoiseStepDone, JobFailed
+from crossinit_batch.pace import Pace
 from crossinit_batch.picture_saver import DrawnPicture, PictureSaver
 from crossinit_batch.plan import Job, JobBatch, PlannedPicture, balanced
 from crossinit_batch.receipts import read_receipt
@@ -28,6 +30,7 @@ class PictureBatch:
         self.context, self.model, self.batch, self.empty = context, model, batch, empty
         self.embeddings: dict[tuple[str, str], Tensor] = {}
         self.states: dict[tuple[tuple[str, str], int], Tensor] = {}
+        self.pace = Pace(context, model)
 
     def draw(self) -> None:
         """Draw and store every picture that is missing; Interrupted where asked to stop."""
@@ -37,8 +40,9 @@ class PictureBatch:
         if all(len(done[job.key]) == plan.pictures_a_job for job in jobs):
             return
         self._load_embeddings(jobs)
-        chunks = balanced([picture for job in jobs for picture in plan.pictures(job)], plan.compute.images_per_batch)
-        size = max(len(chunk) for chunk in chunks)
+        chunks = balanced([picture for job in jobs for picture in plan.pictures(job)], plan.compute.pictures)
+        # A compiled U-Net is made for one shape, so every batch of the run has it.
+        size = plan.compute.pictures if plan.compute.compiled else max(len(chunk) for chunk in chunks)
         with PictureSaver(self.context) as saver:
             for chunk in chunks:
                 missing = [
@@ -48,9 +52,9 @@ class PictureBatch:
                 ]
                 began = time.monotonic()
                 if drawn := self._draw_chunk(chunk, missing, size):
-                    saver.save(
-                        drawn, (time.monotonic() - began) / len(drawn), self.model.reduced("drawing", "decoding")
-                    )
+                    seconds = (time.monotonic() - began) / len(drawn)
+                    saver.save(drawn, seconds, self.model.reduced("drawing", "decoding"))
+        self.pace.keep()
 
     def _load_embeddings(self, jobs: Sequence[Job]) -> None:
         """Read the embeddings of the jobs that have one; those that have none failed before."""
@@ -87,11 +91,15 @@ class PictureBatch:
             return not self.context.stop or step == plan.render.steps
 
         rows = torch.cat(states + [self.empty] * places)
+        began = time.monotonic()
         latents = denoise(model, rows, self.empty, seeds + [0] * places, plan.render, on_step)
         if latents is None:
             raise Interrupted("stopped while drawing")
-        pixels = model.decode(latents)
         finite = torch.isfinite(latents).flatten(1).all(dim=1).tolist()
+        denoised = time.monotonic()
+        pixels = model.decode(latents)
+        self.pace.add(drawing(plan), denoised - began, size * plan.render.evaluations)
+        self.pace.add(DECODING, time.monotonic() - denoised, size)
         for picture, is_finite in zip(chunk, finite, strict=False):
             if not is_finite and picture in self._wearable(missing):
                 self._give_up(picture.job, "what was denoised is not a finite number", "Use another `dtype:`.")

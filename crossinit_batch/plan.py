@@ -308,7 +308,7 @@ def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan |
                 for job, needs_embedding in pending
                 if job.method == method.name and job.key not in covered and _work(job, needs_embedding) == work
             ]
-            for chunk in balanced(group, plan.compute.identities_per_batch):
+            for chunk in balanced(group, plan.compute.identities):
                 made.append(
                     JobBatch(
                         work=work,

@@ -56,7 +56,7 @@ def denoise(
         for step, timestep in enumerate(scheduler.timesteps, start=1):
             guided = step <= settings.guided_steps
             sample = scheduler.scale_model_input(torch.cat([latents, latents]) if guided else latents, timestep)
-            noise = model.predict_noise(sample, timestep, both if guided else states)
+            noise = _predicted(model, sample, timestep, both if guided else states)
             if guided:
                 without, towards = noise.chunk(2)
                 noise = without + settings.guidance * (towards - without)
@@ -64,3 +64,13 @@ def denoise(
             if not on_step(step):
                 return None
     return latents
+
+
+def _predicted(model: BaseModel, sample: Tensor, timestep: Tensor, states: Tensor) -> Tensor:
+    """The noise in all samples, asked for together, or in parts of one shape where memory is short."""
+
+    def predicted(part: slice, size: int) -> Tensor:
+        filled = model.padded(sample[part], size), timestep, model.padded(states[part], size)
+        return model.predict_noise(*filled)[: part.stop - part.start]
+
+    return torch.cat(model.drawing.run(len(sample), predicted))

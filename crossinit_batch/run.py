@@ -17,11 +17,13 @@ from crossinit_batch.evaluation_entry import default_evaluation
 from crossinit_batch.events import Note, Reporter, Warned
 from crossinit_batch.execution import Execution, RunResult
 from crossinit_batch.freezing import freeze
+from crossinit_batch.inventory import Inventory
 from crossinit_batch.manifest import Manifest
 from crossinit_batch.model_source import ModelSource, fetched_model
 from crossinit_batch.plan import Plan, PlannedJudges, frozen_plan, make_plan
 from crossinit_batch.planned_model import planned_source
 from crossinit_batch.settings import EvaluationSettings, ModelSettings
+from crossinit_batch.settling import settle
 from crossinit_batch.stopping import StopRequest
 from crossinit_batch.storage.retry import retries_told
 from crossinit_batch.store import Store
@@ -60,8 +62,12 @@ def run_plan(
         asked = frozen.model.dtype if frozen and model.dtype == "auto" else model.dtype
         return plan_it(source=source, dtype=resolve_dtype(asked, placement.first_device))
 
+    def settled(plan: Plan, inventory: Inventory, frozen: Plan | None) -> Plan:
+        compute = settle(plan, inventory, frozen, source, placement.first_device)
+        return plan.model_copy(update={"compute": compute})
+
     with _own(store, placement.part, report, stop):
-        plan, inventory = freeze(store, plan_after, placement.share, report)
+        plan, inventory = freeze(store, plan_after, placement.share, report, settled)
         if text is not None and store.read(layout.MANIFEST) != text.encode():
             store.write(layout.MANIFEST, text.encode())
         return Execution(store, plan, source, placement, report, stop, options).run(inventory)

@@ -174,18 +174,48 @@ class RenderSettings(Settings):
 
 
 class ComputeSettings(Settings):
-    """How the work is cut up; never part of a digest."""
+    """How the work is cut up; never part of a digest. `auto` becomes a number when a run is planned on its device."""
 
-    identities_per_batch: Annotated[int, Field(ge=1, le=64)] = Field(
-        4, description="Identities that share one U-Net batch during optimisation."
+    identities_per_batch: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        "auto", description="Identities that share one U-Net batch during optimisation; auto: as memory allows."
     )
-    images_per_batch: Annotated[int, Field(ge=1, le=256)] = Field(8, description="Pictures that are denoised together.")
+    samples_per_pass: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
+        "auto",
+        description="Noisy samples that go forward and back through the device together; fewer need less memory and "
+        "give the same result; auto: as memory allows.",
+    )
+    images_per_batch: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
+        "auto", description="Pictures that are denoised together; auto: as memory allows."
+    )
     checkpoint_every: PositiveInt = Field(50, description="Optimisation steps between two checkpoints.")
     threads: Annotated[int, Field(ge=1, le=256)] = Field(
         1,
         description="CPU threads a worker computes with. On a CPU they decide the last bits of a result, so they do "
         "not go by the machine; more workers use more cores. OMP_NUM_THREADS overrides this.",
     )
+    compile: bool | Literal["auto"] = Field(
+        "auto", description="Compile the U-Net first; auto: where that saves more time than it takes."
+    )
+
+    @property
+    def identities(self) -> int:
+        """Identities in a batch; few, where nothing is known of the device."""
+        return 4 if self.identities_per_batch == "auto" else self.identities_per_batch
+
+    @property
+    def pictures(self) -> int:
+        """Pictures in a batch, likewise."""
+        return 8 if self.images_per_batch == "auto" else self.images_per_batch
+
+    @property
+    def samples(self) -> int | None:
+        """Samples that pass together, None standing for all."""
+        return None if self.samples_per_pass == "auto" else self.samples_per_pass
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the U-Net is compiled; not, where nobody has decided that it pays."""
+        return self.compile is True
 
 
 class IdentitySettings(Settings):

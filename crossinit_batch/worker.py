@@ -15,6 +15,7 @@ from crossinit_batch.errors import CrossinitError, DeviceLost, Interrupted, JobE
 from crossinit_batch.evaluation.judges import Judges
 from crossinit_batch.evaluation.scoring import Scorer, Vector
 from crossinit_batch.events import JobFailed, Note, Warned
+from crossinit_batch.fitting import fit_to_plan
 from crossinit_batch.initial_vector import InitialVector, initial_vector
 from crossinit_batch.model_source import ModelSource
 from crossinit_batch.personalize import import_batch, learn_batch
@@ -42,6 +43,7 @@ class Worker:
         """The base model, loaded when something is to be learned or drawn."""
         assert self.source is not None
         model = BaseModel.load(self.source, self.device, self.context.plan.model.dtype, self.counters)
+        fit_to_plan(model, self.context)
         self._warn_of_cut_prompts(model)
         return model
 

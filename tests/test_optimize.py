@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossinit_batch.base_model import BaseModel
+from crossinit_batch.micro_batch import MicroBatch
 from crossinit_batch.model_source import locate_model
 from crossinit_batch.optimize import Optimization, Progress, Subject, regularizer
 from crossinit_batch.settings import EmbeddingSettings, ModelSettings
@@ -92,15 +94,15 @@ def test_the_denoising_loss_by_hand(
     assert model.prediction_type == ("epsilon" if folder == "pipeline_folder" else "v_prediction")
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def half(latents: Tensor, timesteps: Tensor, _states: Tensor) -> Tensor:
+    def half(latents: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
         seen.append((latents, timesteps))
-        return torch.full_like(latents, 0.5)
+        return torch.full_like(latents, 0.5) + 0 * states.sum()
 
     monkeypatch.setattr(model, "predict_noise", half)
     subjects = [_subject("ada"), _subject("bob", photographs=3)]
     optimization = Optimization(model, subjects, _start(2, model.width), _settings(), seed=3)
     draws = optimization._draws(4)
-    loss, distance = optimization.losses_of(draws)
+    loss, gradient = optimization.loss_and_gradient(draws)
 
     alphas = model.noise_scheduler.alphas_cumprod
     noisy = []
@@ -116,7 +118,7 @@ def test_the_denoising_loss_by_hand(
             target = epsilon if folder == "pipeline_folder" else alpha * epsilon - sigma * z
             squares.append((0.5 - target).square())
         assert float(loss[number]) == pytest.approx(float(torch.stack(squares).mean()), rel=1e-5)
-    assert distance.tolist() == [0.0, 0.0]
+    assert not gradient.any()
     torch.testing.assert_close(seen[0][0], torch.stack(noisy), rtol=0, atol=1e-6)
     assert seen[0][1].tolist() == [int(one) for draw in draws for one in draw.timestep]
 
@@ -211,6 +213,50 @@ def test_when_all_identities_have_failed_the_loss_is_not_a_number(model: BaseMod
     assert optimization.run(lambda _step, loss: not told.append(loss()))  # type: ignore[func-returns-value]
     assert all(math.isnan(loss) for loss in told)
     assert optimization.snapshot().failed_at.tolist() == [0]
+
+
+# --- parts that memory allows ---
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+@pytest.mark.parametrize("shape", [None, 8])
+def test_samples_that_pass_in_parts_give_the_same_result(model: BaseModel, size: int, shape: int | None) -> None:
+    """Three identities of two samples: parts that cut through an identity, and parts that are filled up."""
+    subjects, settings = [_subject(name) for name in ("ada", "bob", "cy")], _settings(steps=10)
+    whole = _learned(model, subjects, settings)
+    micro = MicroBatch(size)
+    micro.shape = shape
+    forwards = model.counters.unet_forwards
+    parts = _learned(replace(model, learning=micro), subjects, settings)
+    torch.testing.assert_close(parts.v, whole.v, rtol=0, atol=1e-5)
+    torch.testing.assert_close(parts.losses, whole.losses, rtol=1e-5, atol=1e-5)
+    calls = -(-6 // min(size, shape or 6))
+    filled = calls * -(-6 // calls) if shape is None else calls * min(size, shape)
+    assert model.counters.unet_forwards - forwards == 10 * filled
+
+
+def test_running_out_of_memory_halves_what_passes_and_changes_no_result(
+    model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subjects, settings = [_subject(name) for name in ("ada", "bob", "cy", "dee")], _settings(steps=10)
+    whole = _learned(model, subjects, settings)
+    tight = replace(model, learning=MicroBatch())
+    predict = BaseModel.predict_noise
+    asked = []
+
+    def small(self: BaseModel, latents: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
+        asked.append(len(latents))
+        prediction = predict(self, latents, timesteps, states)
+        if len(latents) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return prediction
+
+    monkeypatch.setattr(BaseModel, "predict_noise", small)
+    halved = _learned(tight, subjects, settings)
+    assert asked == [8, 4, *[2] * 40]
+    torch.testing.assert_close(halved.v, whole.v, rtol=0, atol=1e-5)
+    assert tight.reduced("learning") == {"micro_batch": {"learning": {"samples": 2, "wanted": 8}}}
+    assert model.reduced("learning") == {}
 
 
 # --- runs that are cut ---

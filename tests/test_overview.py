@@ -8,16 +8,15 @@ import pytest
 from results import a_plan, store_all, store_embedding
 
 from crossinit_batch import layout
+from crossinit_batch.cost import Work, work_left
 from crossinit_batch.errors import OutputError
 from crossinit_batch.inventory import take_inventory
 from crossinit_batch.overview import (
-    Work,
     follow_status,
     print_overview,
     print_status,
     print_verification,
     status_of,
-    work_left,
 )
 from crossinit_batch.plan import write_plan
 from crossinit_batch.store import Store

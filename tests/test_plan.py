@@ -70,8 +70,10 @@ NEEDED = {"quality": {"format": "jpeg"}}
 """What must be set beside a setting for it to mean anything."""
 OTHER_COMPUTE: dict[str, Any] = {
     "identities_per_batch": 1,
+    "samples_per_pass": 3,
     "images_per_batch": 2,
     "checkpoint_every": 7,
+    "compile": True,
     "threads": 2,
 }
 

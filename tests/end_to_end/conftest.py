@@ -11,6 +11,7 @@ import pytest
 from conftest import picture_bytes
 
 from crossinit_batch.base_model import BaseModel, Counters
+from crossinit_batch.micro_batch import MicroBatch
 from end_to_end.small_run import PEOPLE, SmallRun, small_values
 
 _models: dict[tuple[str, ...], BaseModel] = {}
@@ -30,7 +31,8 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
             _models[key] = load(source, device, dtype)
         counters = counters or Counters()
         counters.model_loads += 1
-        return replace(_models[key], counters=counters)
+        fresh = {work: MicroBatch() for work in ("learning", "drawing", "decoding")}
+        return replace(_models[key], counters=counters, **fresh)
 
     monkeypatch.setattr(BaseModel, "load", remembered)
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)

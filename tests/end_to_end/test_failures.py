@@ -122,16 +122,16 @@ def test_a_photograph_that_cannot_be_read_when_planning_fails_alone(
 def test_a_loss_that_is_not_finite_fails_alone_and_is_never_stored(
     small: SmallRun, monkeypatch: pytest.MonkeyPatch, number: float
 ) -> None:
-    losses_of = Optimization.losses_of
+    computed = Optimization.loss_and_gradient
 
     def spoil(self: Optimization, draws: Any) -> Any:
-        loss, distance = losses_of(self, draws)
+        loss, gradient = computed(self, draws)
         factor = [number if s.identity == "ada" and self.step == 1 else 1.0 for s in self.subjects]
-        return loss * torch.tensor(factor), distance
+        return loss * torch.tensor(factor), gradient
 
     small.at("whole").run()
     with monkeypatch.context() as patch:
-        patch.setattr(Optimization, "losses_of", spoil)
+        patch.setattr(Optimization, "loss_and_gradient", spoil)
         result, record = small.run()
     row = assert_only(small, result, record, "ada", "optimisation")
     assert row["reason"] == "the loss was not finite at step 2" and "learning rate" in row["hint"]

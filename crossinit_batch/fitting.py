@@ -1,0 +1,36 @@
+"""A loaded model made ready for a plan on its device: precision of products, sizes of passes, compilation."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from crossinit_batch.architecture import Architecture
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.batch_sizes import decoded_together
+from crossinit_batch.compilation import compile_unet
+from crossinit_batch.context import RunContext
+from crossinit_batch.device import attention_backends
+from crossinit_batch.events import Note, Warned
+
+
+def fit_to_plan(model: BaseModel, context: RunContext) -> None:
+    """Set how a freshly loaded model does the plan's work, and have it say so where its memory runs out."""
+    plan, architecture = context.plan, Architecture.read(model.source.folder)
+    model.learning.size = plan.compute.samples
+    model.decoding.size = decoded_together(architecture, architecture.latent_side(plan.render.size))
+    for work, micro in (("learning", model.learning), ("drawing", model.drawing), ("decoding", model.decoding)):
+        micro.on_halved = partial(_tell_of_halving, context, work)
+    model.attention = attention_backends(model.device)
+    if model.device.type == "cuda" and model.dtype != torch.float32:
+        # Who takes a U-Net in half precision takes the text encoder's products in TF32: they are a third of a step.
+        torch.set_float32_matmul_precision("high")
+    if plan.compute.compiled:
+        context.report(Note("the U-Net is compiled at its first steps, which takes a while"))
+        compile_unet(model, plan.model.dtype)
+
+
+def _tell_of_halving(context: RunContext, work: str, size: int, wanted: int) -> None:
+    fewer = f"{work} goes on with {size} instead of {wanted} samples at a time, and the same results"
+    context.report(Warned(f"the device ran out of memory: {fewer}"))

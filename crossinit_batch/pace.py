@@ -1,0 +1,31 @@
+"""How long work took, kept for the next plan on this device."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.context import RunContext
+from crossinit_batch.device import described_device
+from crossinit_batch.device_speed import remember
+
+
+class Pace:
+    """Seconds and pieces of each work of a batch of jobs, summed up until `keep`."""
+
+    def __init__(self, context: RunContext, model: BaseModel) -> None:
+        self.context, self.model = context, model
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.pieces: dict[str, float] = defaultdict(float)
+
+    def add(self, work: str, seconds: float, pieces: float) -> None:
+        """So many pieces (samples, pictures) took so many seconds."""
+        self.seconds[work] += seconds
+        self.pieces[work] += pieces
+
+    def keep(self) -> None:
+        """Write down what a piece of each work took."""
+        plan = self.context.plan
+        planned, device = plan.model, described_device(self.model.device, plan.compute.threads)
+        for work, seconds in self.seconds.items():
+            remember(device, planned.fingerprint, planned.dtype, work, seconds, self.pieces[work])

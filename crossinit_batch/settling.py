@@ -1,0 +1,52 @@
+"""What a manifest leaves to us about computing, settled for a plan when its device is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from crossinit_batch.batch_sizes import chosen_sizes
+from crossinit_batch.compilation import can_compile, compiled_folder, compiling_pays
+from crossinit_batch.cost import estimate, work_left
+from crossinit_batch.device import described_device
+from crossinit_batch.errors import RequestError
+from crossinit_batch.inventory import Inventory
+from crossinit_batch.model_source import ModelSource
+from crossinit_batch.plan import Plan
+from crossinit_batch.settings import ComputeSettings
+
+
+def settle(
+    plan: Plan, inventory: Inventory, frozen: Plan | None, source: ModelSource, device: torch.device
+) -> ComputeSettings:
+    """The plan's compute settings without any `auto`.
+
+    A run that goes on with what the frozen plan has begun keeps its choices, since they decide the last bits.
+    """
+    asked = plan.compute
+    if asked.compile is True and not can_compile(device):
+        needed = "Triton" if device.type == "cuda" else "a C++ compiler (g++ or clang++)"
+        raise RequestError(f"compile: true needs {needed}, and there is none for {device}", "Leave `compile:` out.")
+    left = {name for name, value in asked if value == "auto"}
+    if not left:
+        return asked
+    chosen = _earlier(inventory, frozen)
+    if chosen is None:
+        chosen = {**chosen_sizes(plan, source, device), "compile": _compiles(plan, inventory, source, device)}
+    return asked.model_copy(update={name: chosen[name] for name in left})
+
+
+def _earlier(inventory: Inventory, frozen: Plan | None) -> dict[str, Any] | None:
+    """The choices of the frozen plan, where what is left to do is what it has begun, or nothing is left."""
+    if frozen is None or any(value == "auto" for _, value in frozen.compute):
+        return None
+    known = set(frozen.jobs)
+    pending = [job for job, _ in inventory.pending]
+    return dict(frozen.compute) if not pending or any(job in known for job in pending) else None
+
+
+def _compiles(plan: Plan, inventory: Inventory, source: ModelSource, device: torch.device) -> bool:
+    expected = estimate(plan, work_left(inventory), source.folder, described_device(device, plan.compute.threads))
+    folder = compiled_folder(source.components["unet"], device, plan.model.dtype)
+    return compiling_pays(expected, device, folder)

@@ -1,0 +1,87 @@
+"""Compiling: when it pays, where its code is kept, and that it changes nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from crossinit_batch import compilation
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.compilation import can_compile, compile_unet, compiled_folder, compiling_pays
+from crossinit_batch.cost import Estimate
+from crossinit_batch.device_speed import Device
+from crossinit_batch.model_source import fetched_model
+from crossinit_batch.optimize import Optimization, Subject
+from crossinit_batch.render import denoise, encode_prompt
+from crossinit_batch.settings import EmbeddingSettings, ModelSettings, RenderSettings
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def work_of(seconds: float) -> Estimate:
+    return Estimate(Device("cuda", "NVIDIA H200"), 20.0, 0.4 * seconds, 0.6 * seconds, True)
+
+
+def test_long_runs_are_compiled_and_short_ones_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "can_compile", lambda _device: True)
+    nothing = tmp_path / "none"
+    assert not compiling_pays(work_of(0), CUDA, nothing) and not compiling_pays(work_of(400), CUDA, nothing)
+    assert compiling_pays(work_of(3600), CUDA, nothing)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/code").write_text("")
+    assert compiling_pays(work_of(100), CUDA, tmp_path / "kept")
+    assert not compiling_pays(work_of(40), CUDA, tmp_path / "kept")
+    assert not compiling_pays(work_of(3600), CPU, nothing) and compiling_pays(work_of(36000), CPU, nothing)
+    assert not compiling_pays(work_of(1e9), torch.device("mps"), nothing)
+
+
+def test_without_a_compiler_nothing_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", "")
+    assert not can_compile(CPU)
+    assert not compiling_pays(work_of(1e9), CPU, tmp_path / "none")
+    (tmp_path / "g++").write_text("#!/bin/sh\n")
+    (tmp_path / "g++").chmod(0o755)
+    assert can_compile(CPU)
+
+
+def test_compiled_code_is_kept_apart_by_model_device_and_precision(own_cache: Path) -> None:
+    folders = {
+        compiled_folder(unet, device, dtype)
+        for unet in ("1" * 64, "2" * 64)
+        for device in (CPU, torch.device("mps"))
+        for dtype in ("float32", "bfloat16")
+    }
+    assert len(folders) == 8 and all(folder.parent == own_cache / "compiled" for folder in folders)
+
+
+def _learned(model: BaseModel) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    subjects = [Subject(name, *torch.rand(2, 1, 2, 4, 8, 8, generator=generator)) for name in ("ada", "bob")]
+    settings = EmbeddingSettings(steps=10, batch_size=2)
+    optimization = Optimization(model, subjects, torch.linspace(-1, 1, 64).reshape(2, 32), settings, seed=3)
+    assert optimization.run(lambda _step, _loss: True)
+    return optimization.snapshot().v
+
+
+def _drawn(model: BaseModel) -> Tensor:
+    empty = encode_prompt(model, "", None)
+    states = torch.cat([encode_prompt(model, text, None) for text in ("a person", "a sad person", "a beach")])
+    latents = denoise(model, states, empty, [1, 2, 3], RenderSettings(steps=10))
+    assert latents is not None
+    return latents
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not can_compile(CPU), reason="there is no C++ compiler")
+def test_a_compiled_unet_learns_and_draws_the_same(pipeline_folder: Path, own_cache: Path) -> None:
+    source = fetched_model(ModelSettings(id=str(pipeline_folder)))
+    eager, compiled = (BaseModel.load(source, CPU, "float32") for _ in range(2))
+    compile_unet(compiled, "float32")
+    torch.testing.assert_close(_drawn(compiled), _drawn(eager), rtol=0, atol=1e-3)
+    torch.testing.assert_close(_learned(compiled), _learned(eager), rtol=0, atol=1e-4)
+    assert any(compiled_folder(source.components["unet"], CPU, "float32").rglob("*.so"))
