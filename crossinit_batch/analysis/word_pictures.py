@@ -93,8 +93,8 @@ def _draw(model: BaseModel, plan: Plan, worn: Sequence[Tensor]) -> list[Pixels]:
     empty = encode_prompt(model, render.negative_prompt.replace("{}", ""), None)
     seed = image_seed(plan.seed, PROMPT, 0)
     pictures: list[Pixels] = []
-    for start in range(0, len(worn), plan.compute.images_per_batch):
-        states = [encode_prompt(model, PROMPT, v) for v in worn[start : start + plan.compute.images_per_batch]]
+    for start in range(0, len(worn), plan.compute.pictures):
+        states = [encode_prompt(model, PROMPT, v) for v in worn[start : start + plan.compute.pictures]]
         latents = denoise(model, torch.cat(states), empty, [seed] * len(states), render)
         assert latents is not None  # nothing asks it to stop
         pictures += list(model.decode(latents))

@@ -131,7 +131,7 @@ def test_a_picture_that_cannot_be_written_fails_its_job_and_keeps_what_stands(
     assert result.exit_code == 1
     assert failed(record) == [("quick", "bob", "render")]
     assert work_done(record) == (4, 6)
-    assert "No space left" in record.of(JobFailed)[0].reason
+    assert "no space left" in record.of(JobFailed)[0].reason
     assert verify(quick_run.store).findings == ()
     _, record = quick_run.resume()
     assert work_done(record) == (0, 2)
