@@ -45,7 +45,8 @@ class BaseModel:
 
     The text encoder stays in float32 since a step of v is smaller than bfloat16 resolves; the autoencoder
     since bfloat16's eight bits would show in eight-bit pictures. `learning`, `drawing` and `decoding` are how many
-    samples of each work its memory holds; `attention` are the ways of attention to try, None what torch takes.
+    samples of each work its memory holds; `attention` are the ways of attention to try, None what torch takes;
+    `compiled_unet` predicts wherever no gradient is asked for, where there is one.
     """
 
     tokenizer: Any
@@ -62,6 +63,7 @@ class BaseModel:
     drawing: MicroBatch = field(default_factory=MicroBatch)
     decoding: MicroBatch = field(default_factory=lambda: MicroBatch(_DECODED_AT_ONCE))
     attention: list[SDPBackend] | None = None
+    compiled_unet: Any = None
 
     @classmethod
     def load(cls, source: ModelSource, device: torch.device, dtype: str, counters: Counters | None = None) -> BaseModel:
@@ -192,8 +194,9 @@ class BaseModel:
         """The U-Net's prediction in float32, the shape of latents (B, channels, side, side)."""
         self.counters.unet_forwards += latents.shape[0]
         tried = sdpa_kernel(self.attention, set_priority=True) if self.attention else contextlib.nullcontext()
+        unet = self.unet if self.compiled_unet is None or torch.is_grad_enabled() else self.compiled_unet
         with tried:
-            (sample,) = self.unet(latents.to(self.dtype), timesteps, states.to(self.dtype), return_dict=False)
+            (sample,) = unet(latents.to(self.dtype), timesteps, states.to(self.dtype), return_dict=False)
         return sample.float()  # type: ignore[no-any-return]
 
     def decode(self, latents: Tensor) -> np.ndarray:

@@ -27,7 +27,7 @@ def fit_to_plan(model: BaseModel, context: RunContext) -> None:
         # Who takes a U-Net in half precision takes the text encoder's products in TF32: they are a third of a step.
         torch.set_float32_matmul_precision("high")
     if plan.compute.compiled:
-        context.report(Note("the U-Net is compiled at its first steps, which takes a while"))
+        context.report(Note("drawing is compiled at its first steps, which takes a while"))
         compile_unet(model, plan.model.dtype)
 
 

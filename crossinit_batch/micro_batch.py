@@ -18,13 +18,11 @@ Part = TypeVar("Part")
 class MicroBatch:
     """The samples of one kind of work that fit into memory: `size`, of `wanted` that were to go together.
 
-    `size` None stands for all of them; `on_halved(size, wanted)` is told whenever memory has run out. `shape` is the
-    size that all parts have, where compiled code has been made for it, however many samples there are.
+    `size` None stands for all of them; `on_halved(size, wanted)` is told whenever memory has run out.
     """
 
     def __init__(self, size: int | None = None) -> None:
         self.size = size
-        self.shape: int | None = None
         self.wanted = 0
         self.on_halved: Callable[[int, int], None] = lambda _size, _wanted: None
         self._halved = False
@@ -58,8 +56,6 @@ class MicroBatch:
 
     def _even(self, count: int) -> int:
         """The size of the parts of range(count): as few parts as fit, as even as can be."""
-        if self.shape is not None:
-            return min(self.shape, self.size or self.shape)
         parts = -(-count // min(self.size or count, count))
         return -(-count // parts)
 

@@ -61,8 +61,6 @@ def learn_batch(context: RunContext, model: BaseModel, batch: JobBatch, start: I
     optimization = Optimization(
         model, [subject for _, subject in members], start.v_init, settings, context.plan.seed, progress
     )
-    if context.plan.compute.compiled:
-        model.learning.shape = context.plan.compute.identities * settings.batch_size
     _optimize(context, optimization, batch.method, digests, checkpoint)
     seconds = (time.monotonic() - began) / len(members)
     final = optimization.snapshot()

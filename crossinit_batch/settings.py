@@ -194,7 +194,7 @@ class ComputeSettings(Settings):
         "not go by the machine; more workers use more cores. OMP_NUM_THREADS overrides this.",
     )
     compile: bool | Literal["auto"] = Field(
-        "auto", description="Compile the U-Net first; auto: where that saves more time than it takes."
+        "auto", description="Compile the U-Net for drawing; auto: where that saves more time than it takes."
     )
 
     @property

@@ -22,7 +22,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 def work_of(seconds: float) -> Estimate:
-    return Estimate(Device("cuda", "NVIDIA H200"), 20.0, 0.4 * seconds, 0.6 * seconds, True)
+    return Estimate(Device("cuda", "NVIDIA H200"), 20.0, seconds, seconds, True)
 
 
 def test_long_runs_are_compiled_and_short_ones_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,13 +75,13 @@ def _drawn(model: BaseModel) -> Tensor:
     return latents
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not can_compile(CPU), reason="there is no C++ compiler")
-def test_a_compiled_unet_learns_and_draws_the_same(pipeline_folder: Path, own_cache: Path) -> None:
+def test_compiled_drawing_draws_the_same_and_learning_is_left_alone(pipeline_folder: Path, own_cache: Path) -> None:
     source = fetched_model(ModelSettings(id=str(pipeline_folder)))
     eager, compiled = (BaseModel.load(source, CPU, "float32") for _ in range(2))
     compile_unet(compiled, "float32")
     torch.testing.assert_close(_drawn(compiled), _drawn(eager), rtol=0, atol=1e-3)
-    torch.testing.assert_close(_learned(compiled), _learned(eager), rtol=0, atol=1e-4)
+    assert torch.equal(_learned(compiled), _learned(eager))
     assert any(compiled_folder(source.components["unet"], CPU, "float32").rglob("*.so"))
