@@ -83,7 +83,9 @@ def _samples(plan: Plan, state: JobState) -> int:
 def estimate(plan: Plan, work: Work, folder: Path, device: Device | None = None) -> Estimate:
     """How long work of a plan will take with the model in a folder, on the present device if none is given."""
     device = device or present_device(plan.compute.threads)
-    rates = observed(device, plan.model.fingerprint, plan.model.dtype)
+    automatic = "bfloat16" if device.kind == "cuda" else "float32"
+    dtype = automatic if plan.model.dtype == "auto" else plan.model.dtype
+    rates = observed(device, plan.model.fingerprint, dtype)
     needed = {LEARNING: work.optimisation_samples, drawing(plan): work.denoising_samples, DECODING: work.pictures}
     measured = all(name in rates for name, pieces in needed.items() if pieces and name != DECODING)
     rates = {**counted_rates(plan, Architecture.read(folder), device), **rates}

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from crossinit_batch import layout
-from crossinit_batch.cost import work_left
+from crossinit_batch.cost import Estimate, estimate, work_left
 from crossinit_batch.evaluation.judges import planned_judges
 from crossinit_batch.evaluation.provenance import judges_of
 from crossinit_batch.inventory import Inventory, JobState, take_inventory
@@ -18,6 +18,7 @@ from crossinit_batch.manifest import Manifest
 from crossinit_batch.model_source import locate_model
 from crossinit_batch.plan import DamagedPlan, frozen_plan, make_plan, read_plan
 from crossinit_batch.progress_lines import count
+from crossinit_batch.progress_tally import duration
 from crossinit_batch.redact import shown
 from crossinit_batch.store import Store
 from crossinit_batch.verify import Verification
@@ -25,8 +26,16 @@ from crossinit_batch.verify import Verification
 _MOST_LISTED = 12
 
 
-def overview_of(manifest: Manifest) -> tuple[Inventory, bool]:
-    """A manifest's plan against its output folder, and whether the model is on this machine; writes nothing."""
+@dataclass(frozen=True)
+class Overview:
+    """A manifest's plan against its output folder; `expected` is None where the model is not on this machine."""
+
+    inventory: Inventory
+    expected: Estimate | None
+
+
+def overview_of(manifest: Manifest) -> Overview:
+    """What a manifest would do and how long that would take; writes nothing and loads no model."""
     source = locate_model(manifest.model, fetch=False)
     store = Store(manifest.output)
     try:
@@ -35,12 +44,14 @@ def overview_of(manifest: Manifest) -> tuple[Inventory, bool]:
         frozen = None
     dtype = frozen.model.dtype if frozen and manifest.model.dtype == "auto" else manifest.model.dtype
     judges = planned_judges(manifest.evaluate, fetch=False)
-    return take_inventory(store, make_plan(manifest, source, dtype, judges)), source is not None
+    plan = make_plan(manifest, source, dtype, judges)
+    inventory = take_inventory(store, plan)
+    return Overview(inventory, estimate(plan, work_left(inventory), source.folder) if source else None)
 
 
-def print_overview(overview: tuple[Inventory, bool], stream: TextIO, *, as_json: bool) -> None:
+def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None:
     """Print what `run` would do."""
-    inventory, model_is_here = overview
+    inventory, expected = overview.inventory, overview.expected
     plan, work = inventory.plan, work_left(inventory)
     problems = [
         f"{photograph.path} {photograph.problem}"
@@ -51,9 +62,10 @@ def print_overview(overview: tuple[Inventory, bool], stream: TextIO, *, as_json:
     if as_json:
         facts = {
             "name": plan.name,
-            "model": {"id": plan.model.label, "fingerprint": plan.model.fingerprint, "here": model_is_here},
+            "model": {"id": plan.model.label, "fingerprint": plan.model.fingerprint, "here": expected is not None},
             "methods": _counts(inventory),
             "work": work.__dict__,
+            "estimate": _estimate_facts(expected) if expected else None,
             "approximations": plan.render.approximations,
             "stale": {"/".join(key): state.why for key, state in _stale(inventory).items()},
             "orphans": inventory.orphans,
@@ -61,7 +73,7 @@ def print_overview(overview: tuple[Inventory, bool], stream: TextIO, *, as_json:
         }
         stream.write(json.dumps(facts) + "\n")
         return
-    here = "" if model_is_here else " (not on this machine yet; `run` fetches it)"
+    here = "" if expected else " (not on this machine yet; `run` fetches it)"
     people, methods = count(len(plan.identities), "identity"), count(len(plan.methods), "method")
     prompts, pictures = count(len(plan.prompts), "prompt"), count(plan.render.images_per_prompt, "picture")
     stream.write(f"{shown(plan.name)}: {people} x {methods}, {prompts} x {pictures}\n")
@@ -81,6 +93,29 @@ def print_overview(overview: tuple[Inventory, bool], stream: TextIO, *, as_json:
         f"{work.pictures} pictures ({work.denoising_samples:,} samples forward)"
         f"{f', {work.judgements} pictures to judge' if plan.judges else ''}\n"
     )
+    if expected and expected.device_seconds:
+        stream.write(_estimate_line(expected))
+
+
+def _estimate_line(expected: Estimate) -> str:
+    """How long a run would take, for people, and what that is founded on."""
+    source = "by an earlier run here" if expected.measured else "by counted operations"
+    return (
+        f"estimate {source}: {duration(expected.wall)} with one worker on {expected.device.name} "
+        f"(learning {duration(expected.learning)}, drawing {duration(expected.drawing)}, "
+        f"start {duration(expected.start)})\n"
+    )
+
+
+def _estimate_facts(expected: Estimate) -> dict[str, Any]:
+    """The same for machines, in seconds."""
+    seconds = {"wall": expected.wall, "device": expected.device_seconds, "start": expected.start}
+    works = {"learning": expected.learning, "drawing": expected.drawing}
+    return {
+        "device": expected.device.name,
+        "measured": expected.measured,
+        "seconds": {name: round(value, 2) for name, value in {**seconds, **works}.items()},
+    }
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def test_long_runs_are_compiled_and_short_ones_never(tmp_path: Path, monkeypatch
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/code").write_text("")
     assert compiling_pays(work_of(100), CUDA, tmp_path / "kept")
-    assert not compiling_pays(work_of(40), CUDA, tmp_path / "kept")
+    assert not compiling_pays(work_of(30), CUDA, tmp_path / "kept")
     assert not compiling_pays(work_of(3600), CPU, nothing) and compiling_pays(work_of(36000), CPU, nothing)
     assert not compiling_pays(work_of(1e9), torch.device("mps"), nothing)
 

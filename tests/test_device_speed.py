@@ -13,9 +13,9 @@ from crossinit_batch.architecture import Count
 from crossinit_batch.device_speed import (
     Device,
     Speed,
+    asked_threads,
     observed,
     present_device,
-    present_threads,
     remember,
     typical_speed,
 )

@@ -348,8 +348,9 @@ def test_the_plan_says_which_setting_has_changed(finished: SmallRun) -> None:
     from crossinit_batch.manifest import load_manifest
     from crossinit_batch.overview import overview_of
 
-    inventory, here = overview_of(load_manifest(finished.save()))
-    assert here
+    overview = overview_of(load_manifest(finished.save()))
+    inventory = overview.inventory
+    assert overview.expected is not None and overview.expected.device_seconds > 0
     assert inventory.states["paper", "ada"].why == "seed 0 → 3, settings.learning_rate 0.005 → 0.01"
     assert inventory.states["quick", "ada"].why == "seed 0 → 3"
 
