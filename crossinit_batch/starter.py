@@ -57,8 +57,8 @@ render:
 
 # How the work is cut up; results do not depend on it.
 compute:
-  identities_per_batch: 4         # share one U-Net batch during optimisation
-  images_per_batch: 8             # are denoised together
+  identities_per_batch: auto      # share one U-Net batch during optimisation; auto: as memory allows
+  images_per_batch: auto          # are denoised together
   checkpoint_every: 50            # optimisation steps
 """
 
