@@ -55,6 +55,9 @@ render:
   # format: webp                  # or jpeg, with quality: 90; without it png, which loses nothing
   # guidance_until: 0.6           # guide only the first steps: a fifth less to compute, other pictures
 
+# Scores of the pictures: demo for the bundled model's own judges; the README says how to name others.
+# evaluate: demo
+
 # How the work is cut up; results do not depend on it.
 compute:
   identities_per_batch: auto      # share one U-Net batch during optimisation; auto: as memory allows

@@ -33,9 +33,9 @@ def test_what_the_starter_has_commented_out_is_right_too(tmp_path: Path) -> None
     for line in starter_manifest().splitlines():
         bare = line.replace("# ", "", 1)
         optional = line.lstrip().startswith(("# - {", "# - id", "#   images", "# limit:", "# neg", "# size:"))
-        lines.append(bare if optional or line.startswith(("# name:", "# output:")) else line)
+        lines.append(bare if optional or line.startswith(("# name:", "# output:", "# evaluate:")) else line)
     (tmp_path / "m.yaml").write_text("\n".join(lines))
     manifest = load_manifest(tmp_path / "m.yaml")
     assert [identity.id for identity in manifest.identities] == ["eve", "ada"]
     assert [method.name for method in manifest.methods] == ["cross-init-fast", "no-regularizer", "my-names"]
-    assert manifest.render.size == 512 and manifest.name == "faces"
+    assert manifest.render.size == 512 and manifest.name == "faces" and manifest.evaluate is not None

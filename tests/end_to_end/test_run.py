@@ -299,7 +299,7 @@ def test_a_photograph_replaced_under_its_name_size_and_time_is_seen(small: Small
     assert failed(record) == [] and work_done(record) == (2, 4)
     after = tree_of(small.store)
     changed = {name for name in before if before[name] != after.get(name)}
-    assert {name.split("/")[1] for name in changed} == {"bob", "index.html"}
+    assert {name.split("/")[1] for name in changed} == {"bob", "index.html", "contact-sheet.jpg"}
 
 
 def test_another_model_does_everything_again_and_resume_refuses_it(
