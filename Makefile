@@ -15,7 +15,7 @@ help:  ## show this
 	touch .venv/installed
 
 quickstart: .venv/installed  ## set up, then the main job on the bundled demo model
-	$(BIN)/crossinit run manifests/quickstart.yaml
+	$(BIN)/crossinit run manifests/quickstart.yaml --workers 2
 
 test: .venv/installed  ## set up, then all tests
 	$(BIN)/python -m pytest
