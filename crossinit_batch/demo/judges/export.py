@@ -14,8 +14,9 @@ from crossinit_batch.demo.dataset import SIDE
 from crossinit_batch.demo.judges.album import ATTRIBUTES
 from crossinit_batch.demo.judges.attributes import Classifiers
 from crossinit_batch.demo.judges.detector import STRIDE, Detector
-from crossinit_batch.demo.judges.recogniser import ALIGNED, Recogniser
+from crossinit_batch.demo.judges.recogniser import Recogniser
 from crossinit_batch.errors import RequestError
+from crossinit_batch.evaluation import alignment
 
 DETECTOR, RECOGNISER, CLASSIFIERS, CLIP = "detector.onnx", "recogniser.onnx", "attributes.onnx", "clip"
 """What the judges are called in their folder."""
@@ -44,7 +45,7 @@ def export_detector(detector: Detector, folder: Path) -> Path:
 
 def export_recogniser(recogniser: Recogniser, folder: Path) -> Path:
     """Write the recogniser; RequestError where the package onnx is missing."""
-    return _export(recogniser, (1, 3, ALIGNED, ALIGNED), ["embedding"], folder / RECOGNISER, {})
+    return _export(recogniser, (1, 3, alignment.SIDE, alignment.SIDE), ["embedding"], folder / RECOGNISER, {})
 
 
 def export_classifiers(classifiers: Classifiers, folder: Path) -> Path:

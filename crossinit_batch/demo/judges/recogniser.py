@@ -15,12 +15,10 @@ from crossinit_batch.demo.judges.tower import tower, worsen
 from crossinit_batch.demo.person import Person
 from crossinit_batch.demo.train_text_encoder import to_samples
 from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
+from crossinit_batch.evaluation import alignment
 
 SCHEDULE = Schedule(steps=1600, batch_size=64, learning_rate=2e-3, average=0.99)
 EMBEDDING = 128
-ALIGNED = 112
-TEMPLATE = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
-"""ArcFace's five points in an aligned picture of 112 pixels."""
 
 _LOOKED_AT = 56
 _SHAKE = 0.012
@@ -68,14 +66,14 @@ def align(pictures: Tensor, points: Tensor) -> Tensor:
 
     The similarity is the least-squares one of Umeyama (1991): over complex numbers, points = a · template + b.
     """
-    template = torch.view_as_complex(torch.tensor(TEMPLATE, dtype=torch.float64) / ALIGNED * 2 - 1)
+    template = torch.view_as_complex(torch.from_numpy(alignment.TEMPLATE / alignment.SIDE * 2 - 1))
     there = torch.view_as_complex((points.double() * 2 - 1).contiguous())
     middle, middle_there = template.mean(), there.mean(dim=1)
     centred = template - middle
     a = (centred.conj() * (there - middle_there[:, None])).sum(dim=1) / centred.abs().square().sum()
     b = middle_there - a * middle
     rows = [torch.stack([a.real, -a.imag, b.real], dim=1), torch.stack([a.imag, a.real, b.imag], dim=1)]
-    shape = (len(pictures), 3, ALIGNED, ALIGNED)
+    shape = (len(pictures), 3, alignment.SIDE, alignment.SIDE)
     grid = functional.affine_grid(torch.stack(rows, dim=1).float(), list(shape), align_corners=False)
     return functional.grid_sample(pictures, grid, align_corners=False, padding_mode="zeros")
 

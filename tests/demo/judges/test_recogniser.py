@@ -13,18 +13,18 @@ from onnx import numpy_helper
 from crossinit_batch.demo.judges.album import make_album
 from crossinit_batch.demo.judges.export import export_recogniser
 from crossinit_batch.demo.judges.recogniser import (
-    TEMPLATE,
     Recogniser,
     RecogniserInTraining,
     align,
     recognition_accuracy,
 )
+from crossinit_batch.evaluation.alignment import TEMPLATE
 from crossinit_batch.evaluation.networks import Network
 
 
 def test_aligned_points_lie_where_arcface_has_them() -> None:
     turn = np.radians(25)
-    template = np.array(TEMPLATE) / 112
+    template = TEMPLATE / 112
     middle = template.mean(axis=0)
     matrix = 0.5 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     points = (template - middle) @ matrix.T + (0.45, 0.55)
