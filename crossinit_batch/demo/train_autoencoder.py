@@ -61,7 +61,7 @@ def train_autoencoder(
     device: torch.device = CPU,
 ) -> Trained:
     """Train on pieces of pictures, `side` pixels each; the scaling factor then gives latents a deviation of 1."""
-    weight = _face_weight().to(device)
+    weight = face_weight().to(device)
 
     def loss_of(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(data.pictures), (schedule.batch_size,), generator=generator)
@@ -97,7 +97,7 @@ def train_decoder(
     """Train the decoder further on whole pictures from the moments of their latents; the encoder stays."""
     autoencoder.requires_grad_(False)
     autoencoder.decoder.requires_grad_(True)
-    weight = _face_weight().to(device)
+    weight = face_weight().to(device)
     mean, std = latents
 
     def loss_of(generator: torch.Generator) -> Tensor:
@@ -136,7 +136,7 @@ def _difference(drawn: Tensor, pictures: Tensor, weight: Tensor) -> Tensor:
     return loss + _EDGE_WEIGHT * (across.mean() + down.mean())
 
 
-def _face_weight() -> Tensor:
+def face_weight() -> Tensor:
     """Weights (1, 1, 64, 64) of mean 1 that are largest where eyes, nose and mouth of a lone person are."""
     axis = torch.linspace(-1, 1, SIDE)
     bump = torch.exp(-((axis[None] / 0.4) ** 4) - (((axis[:, None] - 0.1) / 0.45) ** 4))

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossinit_batch.demo.team import ALONE, Team
-from crossinit_batch.demo.train_autoencoder import CHANNELS
+from crossinit_batch.demo.train_autoencoder import CHANNELS, face_weight
 from crossinit_batch.demo.train_text_encoder import WIDTH, tokenize
 from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
 from crossinit_batch.demo.vocabulary import CONTEXT_LENGTH
@@ -80,6 +80,8 @@ def train_unet(
     noise_scheduler = DDPMScheduler(**NOISE)
     mean, std = moments
     shape = (schedule.batch_size, *mean.shape[1:])
+    # The weight of a place leaves the best prediction as it is; it decides what a small network learns first.
+    weight = functional.adaptive_avg_pool2d(face_weight(), mean.shape[-2:]).to(device)
 
     def loss_of(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(mean), shape[:1], generator=generator)
@@ -94,7 +96,9 @@ def train_unet(
         z = scale * (mean[rows] + std[rows] * posterior)
         z, noise, timesteps, text = (tensor.to(device) for tensor in (z, noise, timesteps, text))
         predicted = forward(noise_scheduler.add_noise(z, noise, timesteps), timesteps, text).sample
-        return functional.mse_loss(predicted, noise_scheduler.get_velocity(z, noise, timesteps))
+        off = predicted - noise_scheduler.get_velocity(z, noise, timesteps)
+        loss: Tensor = (weight * off.square()).mean()
+        return loss
 
     return unet, train_network(unet, loss_of, schedule, checkpoint, seed=seed, report=report, team=team, device=device)
 
