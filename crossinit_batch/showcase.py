@@ -14,6 +14,7 @@ from crossinit_batch.gallery import Gallery, GalleryMethod, Person, Picture, gal
 from crossinit_batch.inventory import Inventory
 from crossinit_batch.markdown_text import plain
 from crossinit_batch.plan import Plan, PlannedIdentity
+from crossinit_batch.prompts import SLOT
 from crossinit_batch.store import Store, read_source
 from crossinit_batch.tables import Outcome
 
@@ -93,7 +94,8 @@ def _contact_sheet(store: Store, inventory: Inventory) -> bytes | None:
         names = [f"{folder}/{name}" if name in state.pictures else None for name in first.values()]
         cells = [opened(f"gallery/{source}" if source else None), *map(opened, names)]
         rows.append((f"{state.job.identity} {state.job.method}", cells))
-    sheet = contact_sheet(rows, ["source", *(prompt.text for prompt in plan.prompts)], cell=_SHEET_CELL)
+    headings = [prompt.text.replace(SLOT, "S*") for prompt in plan.prompts]  # the paper's sign for the person
+    sheet = contact_sheet(rows, ["source", *headings], cell=_SHEET_CELL)
     file = io.BytesIO()
     sheet.save(file, "JPEG", quality=90)
     return file.getvalue()

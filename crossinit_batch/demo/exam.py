@@ -20,6 +20,7 @@ from crossinit_batch.demo.judges.album import ATTRIBUTES, labels_of
 from crossinit_batch.demo.judges.panel import Panel
 from crossinit_batch.demo.person import Person
 from crossinit_batch.demo.scene import Scene
+from crossinit_batch.evaluation.bootstrap import Ratio, estimates
 
 SCENES = (
     Scene(),
@@ -75,12 +76,12 @@ def judge_all(panel: Panel, pictures: NDArray[np.uint8], known: Tensor) -> Answe
     return Answers(pictures, found.reshape(shape), panel.what(flat).reshape(*shape, -1))
 
 
-def interval(right: Tensor, seed: int = 0, draws: int = 2000) -> dict[str, float]:
+def interval(right: Tensor) -> dict[str, float | None]:
     """The mean of a table whose rows are persons, with a 95 % bootstrap interval over persons."""
-    rows = right.float().flatten(1).mean(dim=1)
-    picked = torch.randint(len(rows), (draws, len(rows)), generator=torch.Generator().manual_seed(seed))
-    low, high = rows[picked].mean(dim=1).quantile(torch.tensor([0.025, 0.975])).tolist()
-    return {"mean": float(rows.mean()), "low": low, "high": high}
+    shares = right.double().flatten(1).mean(dim=1).numpy()
+    (found,) = estimates([Ratio(shares, np.ones_like(shares))])
+    assert found is not None
+    return {"mean": found.value, "low": found.low, "high": found.high}
 
 
 def figures(answers: Answers, truth: Tensor) -> dict[str, Any]:

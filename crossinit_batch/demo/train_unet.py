@@ -81,7 +81,7 @@ def train_unet(
     mean, std = moments
     shape = (schedule.batch_size, *mean.shape[1:])
     # The weight of a place leaves the best prediction as it is; it decides what a small network learns first.
-    weight = functional.adaptive_avg_pool2d(face_weight(), mean.shape[-2:]).to(device)
+    weight = functional.adaptive_avg_pool2d(face_weight(), mean.shape[-1]).to(device)
 
     def loss_of(generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(mean), shape[:1], generator=generator)
