@@ -19,7 +19,7 @@ from crossinit_batch.demo.train_text_encoder import WIDTH, tokenize
 from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
 from crossinit_batch.demo.vocabulary import CONTEXT_LENGTH
 
-SCHEDULE = Schedule(steps=12_000, batch_size=32, learning_rate=1.5e-3, weight_decay=1e-3, average=0.9993, steady=0.6)
+SCHEDULE = Schedule(steps=17_000, batch_size=32, learning_rate=1.5e-3, weight_decay=1e-3, average=0.9993, steady=0.6)
 
 _EMPTY = 0.1
 """The share of captions that are left empty, so that guidance has something to lead away from."""
