@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from crossinit_batch.allocator import keep_freed_memory
 from crossinit_batch.base_model import BaseModel, Counters
 from crossinit_batch.context import RunContext
 from crossinit_batch.errors import CrossinitError, DeviceLost, Interrupted, JobError, OutputLost
@@ -37,6 +38,8 @@ class Worker:
         self._initial: dict[str, InitialVector] = {}
         self._empty: Tensor | None = None
         self._faces: dict[str, list[Vector]] = {}
+        if device.type == "cpu":
+            keep_freed_memory()
 
     @cached_property
     def model(self) -> BaseModel:
