@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from crossinit_batch import layout
+from crossinit_batch.batches import with_batches
 from crossinit_batch.engines.share import Share
 from crossinit_batch.errors import OutputError
 from crossinit_batch.events import Reporter, Warned
 from crossinit_batch.inventory import Inventory, take_inventory
-from crossinit_batch.plan import DamagedPlan, Plan, dump_plan, read_plan, with_batches, write_plan
+from crossinit_batch.plan import DamagedPlan, Plan, dump_plan, read_plan, write_plan
 from crossinit_batch.store import Store
 
 _MOST_TRIES = 10

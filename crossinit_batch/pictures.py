@@ -10,6 +10,7 @@ from torch import Tensor
 
 from crossinit_batch import layout
 from crossinit_batch.base_model import BaseModel
+from crossinit_batch.batches import balanced
 from crossinit_batch.context import RunContext
 from crossinit_batch.cost import DECODING, drawing
 from crossinit_batch.digest import image_seed
@@ -17,7 +18,7 @@ from crossinit_batch.errors import Interrupted, JobError
 from crossinit_batch.events import DenoiseStepDone, JobFailed
 from crossinit_batch.pace import Pace
 from crossinit_batch.picture_saver import DrawnPicture, PictureSaver
-from crossinit_batch.plan import Job, JobBatch, PlannedPicture, balanced
+from crossinit_batch.plan import Job, JobBatch, PlannedPicture
 from crossinit_batch.receipts import read_receipt
 from crossinit_batch.render import denoise, encode_prompt
 from crossinit_batch.stored_embedding import stored_embedding

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,8 +25,6 @@ from crossinit_batch.storage.failures import reason_of
 from crossinit_batch.store import Store, read_source
 
 SCHEMA = 1
-
-Item = TypeVar("Item")
 
 
 class DamagedPlan(OutputError):
@@ -280,63 +277,6 @@ def picture_digest(plan: Plan, picture: PlannedPicture) -> str:
             "render": plan.render_digest,
         },
     )
-
-
-def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan | None) -> Plan:
-    """The plan with batches for the pending jobs, each given with whether it still needs its embedding.
-
-    Batches of an earlier plan in the same folder are kept where none of their jobs has changed, also those that are
-    done, so that a run that was cut, or a result that was damaged later, is made in the same company.
-    """
-    waiting = {job.key: needs_embedding for job, needs_embedding in pending}
-    digests = {job.key: job.digest for job in plan.jobs}
-    kept = []
-    for batch in frozen.batches if frozen and frozen.compute == plan.compute else ():
-        members = [(batch.method, identity) for identity in batch.identities]
-        unchanged = all(key in digests for key in members) and batch.digest == _batch_digest(
-            batch.work, [digests[key] for key in members]
-        )
-        embeds = batch.work != "render" or not any(waiting.get(key, False) for key in members)
-        if unchanged and embeds:
-            kept.append(batch)
-    covered = {(batch.method, identity) for batch in kept for identity in batch.identities}
-    made = []
-    for method in plan.methods:
-        for work in ("learn", "import", "render"):
-            group = [
-                job
-                for job, needs_embedding in pending
-                if job.method == method.name and job.key not in covered and _work(job, needs_embedding) == work
-            ]
-            for chunk in balanced(group, plan.compute.identities):
-                made.append(
-                    JobBatch(
-                        work=work,
-                        method=method.name,
-                        identities=tuple(job.identity for job in chunk),
-                        digest=_batch_digest(work, [job.digest for job in chunk]),
-                    )
-                )
-    order = {method.name: number for number, method in enumerate(plan.methods)}
-    batches = sorted([*kept, *made], key=lambda batch: order[batch.method])
-    return plan.model_copy(update={"batches": tuple(batches)})
-
-
-def _work(job: Job, needs_embedding: bool) -> str:
-    if not needs_embedding:
-        return "render"
-    return "import" if job.source else "learn"
-
-
-def _batch_digest(work: str, digests: list[str]) -> str:
-    return digest_of("batch", {"work": work, "jobs": digests})
-
-
-def balanced(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
-    """Cut into the fewest parts of at most `size`, as even as can be."""
-    parts = -(-len(items) // size)
-    cuts = [len(items) * part // parts for part in range(parts + 1)] if parts else []
-    return [items[start:end] for start, end in pairwise(cuts)]
 
 
 def dump_plan(plan: Plan) -> bytes:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from crossinit_batch import layout
+from crossinit_batch.batches import with_batches
 from crossinit_batch.errors import OutputError
 from crossinit_batch.manifest import Identity, Manifest
 from crossinit_batch.methods import PRESETS, Method
@@ -17,11 +16,9 @@ from crossinit_batch.model_source import ModelSource
 from crossinit_batch.plan import (
     DamagedPlan,
     Plan,
-    balanced,
     make_plan,
     picture_digest,
     read_plan,
-    with_batches,
     write_plan,
 )
 from crossinit_batch.prompts import Prompt
@@ -232,40 +229,6 @@ def test_a_photograph_that_cannot_be_read_is_planned_with_the_reason(tmp_path: P
 def test_of_a_model_that_is_not_here_nothing_matches(tmp_path: Path) -> None:
     absent = make_plan(a_manifest(tmp_path), None, "auto")
     assert not set(embedding_digests(absent)) & set(embedding_digests(plan_of(tmp_path)))
-
-
-@given(st.lists(st.integers(), max_size=200), st.integers(1, 64))
-def test_balanced_parts_are_few_even_and_in_order(items: list[int], size: int) -> None:
-    parts = balanced(items, size)
-    assert [item for part in parts for item in part] == items
-    assert len(parts) == -(-len(items) // size)
-    sizes = [len(part) for part in parts]
-    assert not sizes or (max(sizes) <= size and max(sizes) - min(sizes) <= 1)
-
-
-def companies(plan: Plan) -> list[tuple[str, str, tuple[str, ...]]]:
-    return [(batch.work, batch.method, batch.identities) for batch in plan.batches]
-
-
-def test_batches_are_made_of_what_is_pending(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path)
-    everything = with_batches(plan, [(job, True) for job in plan.jobs], None)
-    assert companies(everything) == [("learn", "paper", ("ada", "bob")), ("learn", "quick", ("ada", "bob"))]
-    assert companies(with_batches(plan, [(plan.jobs[3], False)], None)) == [("render", "quick", ("bob",))]
-    assert companies(with_batches(plan, [], None)) == []
-
-
-def test_a_batch_keeps_its_company_until_one_of_it_changes(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path)
-    frozen = with_batches(plan, [(job, True) for job in plan.jobs], None)
-    assert companies(with_batches(plan, [(plan.jobs[1], True)], frozen)) == companies(frozen)
-    assert companies(with_batches(plan, [], frozen)) == companies(frozen)
-    (tmp_path / "ada.png").write_bytes(b"another picture")
-    edited = plan_of(tmp_path)
-    after = with_batches(edited, [(edited.jobs[0], True), (edited.jobs[2], True)], frozen)
-    assert companies(after) == [("learn", "paper", ("ada",)), ("learn", "quick", ("ada",))]
-    smaller = plan_of(tmp_path, compute=ComputeSettings(identities_per_batch=1))
-    assert len(with_batches(smaller, [(job, True) for job in smaller.jobs], frozen).batches) == 4
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from end_to_end.small_run import Recorder
 from results import a_plan
 
+from crossinit_batch.batches import with_batches
 from crossinit_batch.context import RunContext
 from crossinit_batch.counters import Counters
 from crossinit_batch.engines import team
@@ -20,7 +21,7 @@ from crossinit_batch.errors import Interrupted, ModelError
 from crossinit_batch.events import EmbeddingDone, JobFailed, Warned
 from crossinit_batch.inventory import take_inventory
 from crossinit_batch.model_source import ModelSource
-from crossinit_batch.plan import Plan, PlannedIdentity, with_batches
+from crossinit_batch.plan import Plan, PlannedIdentity
 from crossinit_batch.store import Store
 from engines import fake_worker
 
