@@ -12,15 +12,15 @@ processor without bfloat16 instructions would take hours for the whole. Prints s
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import resource
 import tempfile
 import time
 from pathlib import Path
 
-RESULTS = Path(__file__).with_name("results")
+from architectures import SD21, make_architecture
+from machine import machine
+from results_file import RESULTS, write_results
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
         model = Path(options.folder or f"{scratch}/sd21")
         if not (model / "model_index.json").is_file():
             began = time.monotonic()
-            sizes = make_architecture(model)
+            sizes = make_architecture(model, SD21)
             print(f"made {model} in {time.monotonic() - began:.0f} s: {sizes}")
         phases = Phases()
         if options.part == "whole":
@@ -39,11 +39,11 @@ def main() -> None:
             measure_half(model, options.device, phases)
     facts = {
         **machine(),
+        **torch_facts(),
         "dtype": options.dtype if options.part == "whole" else "bfloat16",
         "phases": phases.rows,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"sd21_architecture-{options.part}.json").write_text(json.dumps(facts, indent=1) + "\n")
+    write_results(RESULTS / f"sd21_architecture-{options.part}.json", facts)
 
 
 def _options() -> argparse.Namespace:
@@ -53,56 +53,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--device", help="such as cpu or cuda; the best one if left out")
     return parser.parse_args()
-
-
-def make_architecture(folder: Path) -> dict[str, int]:
-    """Write a pipeline of SD 2.1-base's sizes with random weights in float16; parameters of each part."""
-    import torch
-    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    from crossinit_batch.demo.pipeline import save_pipeline
-    from crossinit_batch.demo.vocabulary import demo_tokenizer
-
-    tokenizer = demo_tokenizer()
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float16)
-    parts = {
-        "text_encoder": CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=49408,
-                hidden_size=1024,
-                intermediate_size=4096,
-                num_hidden_layers=23,
-                num_attention_heads=16,
-                hidden_act="gelu",
-                projection_dim=512,
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        ),
-        "unet": UNet2DConditionModel(
-            sample_size=64,
-            cross_attention_dim=1024,
-            attention_head_dim=(5, 10, 20, 20),
-            use_linear_projection=True,
-        ),
-        "vae": AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            layers_per_block=2,
-            latent_channels=4,
-            sample_size=768,
-        ),
-    }
-    torch.set_default_dtype(torch.float32)
-    scheduler = DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, clip_sample=False
-    )
-    save_pipeline(folder, tokenizer, scheduler=scheduler, **parts)
-    return {name: sum(parameter.numel() for parameter in part.parameters()) for name, part in parts.items()}
 
 
 class Phases:
@@ -195,31 +145,15 @@ def measure_half(model: Path, device: str | None, phases: Phases) -> None:
         raise SystemExit("loss or gradient is not finite, or no gradient reached v")
 
 
-def machine() -> dict[str, object]:
-    """What the figures were measured on and with."""
+def torch_facts() -> dict[str, object]:
+    """The threads that torch computes with, and the most GPU memory that it held."""
     import torch
-
-    from crossinit_batch import __version__
 
     cuda = torch.cuda.is_available()
     return {
-        "crossinit": __version__,
-        "torch": torch.__version__,
-        "processor": _processor(),
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if cuda else None,
         "gpu_peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if cuda else None,
     }
-
-
-def _processor() -> str:
-    """The processor's model, as the system names it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":
