@@ -19,6 +19,7 @@ from device_clock import Clock
 from peer_textual_inversion import PRECISIONS, PeerLearning
 from timed_process import Cost
 
+from crossinit_batch.allocator import keep_freed_memory
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.device import attention_backends
 from crossinit_batch.initial_vector import initial_vector
@@ -119,6 +120,8 @@ def main() -> None:
     else:
         pictures = sorted(options.pictures.glob("*.png"))[: options.identities]
         model = loaded(options.model, options.device, options.precision)
+        if model.device.type == "cpu":
+            keep_freed_memory()  # as a worker does
         loop = crossinit_loop(model, pictures, steps=options.steps, batch=options.batch)
     print(json.dumps({**asdict(loop), "step_of_one": asdict(loop.step_of_one)}))
 
