@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from crossinit_batch.allocator import keep_freed_memory
 from crossinit_batch.demo.team import ALONE, Team
 from crossinit_batch.digest import seed_of
 
@@ -76,6 +77,8 @@ def train_network(
     The network is on the device meanwhile, where `loss_of` takes its samples to, and on the CPU at the end. In a
     team, `loss_of` is the loss of this process's share of the batch, and only the first process writes.
     """
+    if device.type == "cpu":
+        keep_freed_memory()
     network.to(device)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     adamw = torch.optim.AdamW(parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
