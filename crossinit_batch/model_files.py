@@ -85,7 +85,9 @@ def _check_kind(what: str, folder: Path) -> None:
 
 
 def _check_weights(what: str, component: Path, variant: str | None) -> None:
-    if _weight_files(component, variant):
+    if files := _weight_files(component, variant):
+        for file in files:
+            _check_length(what, file)
         return
     wanted = f"{WEIGHTS[component.name]}{f'.{variant}' if variant else ''}.safetensors"
     pickled = any(component.glob("*.bin")) or any(component.glob("*.ckpt"))
@@ -99,6 +101,21 @@ def _check_weights(what: str, component: Path, variant: str | None) -> None:
         f"{what}: {component.name}/ has {why}; {wanted} is needed",
         "Choose another `variant:`, or a repository that has safetensors.",
     )
+
+
+def _check_length(what: str, file: Path) -> None:
+    """ModelError for weights that were cut short on their way here: a file's header says how long it is."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy"):
+            return
+    except (SafetensorError, OSError) as error:
+        with file.open("rb") as opened:
+            is_pointer = opened.read(24) == b"version https://git-lfs."
+        reason = "is a git-lfs pointer, not the weights" if is_pointer else f"is damaged: {error}"
+    hint = "Run `git lfs pull` where it was cloned." if is_pointer else "Download or copy it again, whole."
+    raise ModelError(f"{what}: {file} {reason}", hint)
 
 
 def _is_configured(component: Path) -> bool:

@@ -123,14 +123,21 @@ def _optimize(
     identities = tuple(subject.identity for subject in optimization.subjects)
     steps = optimization.settings.steps
     look_every = 1 if optimization.model.device.type == "cpu" else _REPORT_EVERY_ON_GPU
+    compute, saved = context.plan.compute, time.monotonic()
 
     def save() -> None:
+        nonlocal saved
         context.store.write(checkpoint, optimization.snapshot().dump(digests))
+        saved = time.monotonic()
+
+    def is_due(step: int) -> bool:
+        late = time.monotonic() - saved >= compute.checkpoint_minutes * 60
+        return (late or step % compute.checkpoint_every == 0) and step < steps and not context.stop
 
     def on_step(step: int, loss: Callable[[], float]) -> bool:
         if step % look_every == 0 or step == steps:
             context.report(StepDone(method, identities, step, steps, loss()))
-        if step % context.plan.compute.checkpoint_every == 0 and step < steps and not context.stop:
+        if is_due(step):
             save()
             context.report(CheckpointSaved(method, identities, step))
         return not context.stop

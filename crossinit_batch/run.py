@@ -11,7 +11,7 @@ from typing import Protocol
 from crossinit_batch import layout
 from crossinit_batch.device import resolve_dtype
 from crossinit_batch.engines.placement import RunOptions, place
-from crossinit_batch.errors import RequestError
+from crossinit_batch.errors import OutputError, RequestError
 from crossinit_batch.evaluation.judges import check_judges, planned_judges
 from crossinit_batch.evaluation_entry import default_evaluation
 from crossinit_batch.events import Note, Reporter, Warned
@@ -66,7 +66,7 @@ def run_plan(
         compute = settle(plan, inventory, frozen, source, placement.first_device)
         return plan.model_copy(update={"compute": compute})
 
-    with _own(store, placement.part, report, stop):
+    with _own(store, placement.part, report, stop, options):
         plan, inventory = freeze(store, plan_after, placement.share, report, settled)
         if text is not None and store.read(layout.MANIFEST) != text.encode():
             store.write(layout.MANIFEST, text.encode())
@@ -100,7 +100,7 @@ def evaluate(
         raise RequestError("there is no judge to evaluate by", "Name --recogniser with --detector, or --clip.")
     asked = planned.model_copy(update={"judges": judges})
     placement = place(options, os.environ)
-    with _own(store, placement.part, report, stop):
+    with _own(store, placement.part, report, stop, options):
         plan, inventory = freeze(store, lambda _frozen: asked, placement.share, report)
         return Execution(store, plan, None, placement, report, stop, options).run(inventory)
 
@@ -110,19 +110,24 @@ def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOption
     planned = frozen_plan(store)
     source = planned_source(store, planned)
     placement = place(options, os.environ)
-    with _own(store, placement.part, report, stop):
+    with _own(store, placement.part, report, stop, options):
         plan, inventory = freeze(store, lambda frozen: frozen or planned, placement.share, report)
         return Execution(store, plan, source, placement, report, stop, options).run(inventory)
 
 
 @contextlib.contextmanager
-def _own(store: Store, part: str | None, report: Reporter, stop: StopRequest) -> Iterator[None]:
+def _own(store: Store, part: str | None, report: Reporter, stop: StopRequest, options: RunOptions) -> Iterator[None]:
     """The folder made and held for this run, or its `part`, and whoever watches told where storage makes it wait."""
     with retries_told(report, lambda: bool(stop)):
         store.prepare()
         if not store.keeps_runs_apart:
-            report(
-                Warned(f"{store} cannot be locked, as its storage overwrites what is there: start one run at a time")
-            )
+            problem = f"{store} cannot be locked, as {store.no_locks}"
+            if options.require_locks:
+                raise OutputError(
+                    problem,
+                    "Name a folder on a disk, on AWS S3, Google Cloud Storage or Azure; or leave --require-locks out "
+                    "and start one run at a time.",
+                )
+            report(Warned(f"{problem}: start one run at a time"))
         with store.locked(part, tell=lambda message: report(Note(message))):
             yield

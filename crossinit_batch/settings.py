@@ -187,7 +187,10 @@ class ComputeSettings(Settings):
     images_per_batch: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = Field(
         "auto", description="Pictures that are denoised together; auto: as memory allows."
     )
-    checkpoint_every: PositiveInt = Field(50, description="Optimisation steps between two checkpoints.")
+    checkpoint_every: PositiveInt = Field(50, description="Optimisation steps between two checkpoints, at most.")
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = Field(
+        5.0, description="Minutes between two checkpoints, at most: slow steps are saved sooner than every so many."
+    )
     threads: Annotated[int, Field(ge=1, le=256)] = Field(
         1,
         description="CPU threads a worker computes with. On a CPU they decide the last bits of a result, so they do "

@@ -62,7 +62,7 @@ render:
 compute:
   identities_per_batch: auto      # share one U-Net batch during optimisation; auto: as memory allows
   images_per_batch: auto          # are denoised together
-  checkpoint_every: 50            # optimisation steps
+  checkpoint_every: 50            # optimisation steps; slow ones are saved every checkpoint_minutes: 5 too
 """
 
 

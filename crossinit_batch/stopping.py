@@ -1,4 +1,4 @@
-"""Stopping on request: the first signal asks, the second ends the process at once, and so does time running out."""
+"""Stopping on request: the first signal asks, a later one ends the process at once, and so does time running out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 MOST_SECONDS = 9.5
 """From the first signal to the end of the process: schedulers that take a machine back give little more."""
+TOGETHER_SECONDS = 1.0
+"""Signals no further from the first are one request: schedulers tell the process group and then each process."""
 
 
 class StopRequest:
@@ -19,7 +22,6 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._received = 0
 
     def __bool__(self) -> bool:
         return self.signal is not None
@@ -35,6 +37,7 @@ class StopRequest:
 
         Where the process has not ended `seconds` after the first signal, `give_up` may say so, and it ends with 75.
         A thread watches, since Python's own handlers wait for a long call, such as a step back through the U-Net.
+        It alone counts signals and their times.
         """
         numbers = (signal.SIGINT, signal.SIGTERM)
         ours, theirs = os.pipe()
@@ -54,9 +57,7 @@ class StopRequest:
             os.close(ours)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        self._received += 1
-        if self._received > 1:
-            os._exit(128 + number)
+        """Python calls this in the main thread, maybe long after the signal; when it came only the watcher knows."""
         self.ask(number)
 
     def _watch(self, pipe: int, give_up: Callable[[], None], seconds: float) -> None:
@@ -64,12 +65,14 @@ class StopRequest:
         first = os.read(pipe, 1)
         if not first:
             return
+        began = time.monotonic()
         self.ask(first[0])
-        if select.select([pipe], [], [], seconds)[0]:
-            second = os.read(pipe, 1)
-            if second:
-                os._exit(128 + second[0])
-            return
+        while select.select([pipe], [], [], max(began + seconds - time.monotonic(), 0))[0]:
+            another = os.read(pipe, 1)
+            if not another:
+                return
+            if time.monotonic() - began > TOGETHER_SECONDS:
+                os._exit(128 + another[0])
         try:
             give_up()
         finally:

@@ -24,7 +24,7 @@ from crossinit_batch.storage.addresses import open_filesystem, scheme_of
 from crossinit_batch.storage.failures import Kind, StorageFailure, reason_of
 from crossinit_batch.storage.leases import Claim, Lease, Leases
 from crossinit_batch.storage.local_files import TEMPORARY, LocalFiles
-from crossinit_batch.storage.locks import InUse, locked_folder, part_at_work
+from crossinit_batch.storage.locks import InUse, has_locks, locked_folder, part_at_work
 from crossinit_batch.storage.object_files import ObjectFiles
 from crossinit_batch.storage.retry import Retries, source_retries
 
@@ -66,7 +66,7 @@ class Store:
         self.files = LocalFiles(self.root) if self.is_local else ObjectFiles(filesystem, self.root)
         self.retries = Retries(None if self.is_local else scheme)
         self.address = url
-        self.keeps_runs_apart = True
+        self.no_locks = ""
         self._lease: Lease | None = None
 
     def __str__(self) -> str:
@@ -82,13 +82,20 @@ class Store:
         """Make the folder, and find out before any work whether it can be written, and whether it can be locked."""
         probe = self.path_of(f"_state/.probe{TEMPORARY}{uuid.uuid4().hex}")
         try:
-            if isinstance(self.files, ObjectFiles):
-                self.keeps_runs_apart = self._creates_only(self.files, probe)
+            if isinstance(self.files, ObjectFiles) and not self._creates_only(self.files, probe):
+                self.no_locks = "its storage overwrites what is there"
             self.retries.do(lambda: self.files.write(probe, b"crossinit"), self.url)
+            if isinstance(self.files, LocalFiles) and not has_locks(probe):
+                self.no_locks = "its file system has no locks"
             self.retries.do(lambda: self.files.remove(probe), self.url)
         except (OSError, ValueError) as error:
             hint = getattr(error, "hint", "") or "Name another folder under `output:`, or make this one writable."
             raise OutputError(f"{self.url}: this output folder cannot be written ({reason_of(error)})", hint) from None
+
+    @property
+    def keeps_runs_apart(self) -> bool:
+        """Whether two runs cannot work in this folder at once; `no_locks` says why not, once it is prepared."""
+        return not self.no_locks
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, or None where there is none."""
@@ -155,21 +162,24 @@ class Store:
         return dict(sorted(self._do(self.files.listing, "").items()))
 
     def sweep(self, alone: bool = True) -> int:
-        """Remove temporary files that killed runs left; where we are not `alone` in the folder, old ones only."""
+        """Remove temporary files that killed processes left; where we are not `alone` in the folder, those only whose
+        process is known to be gone, and old ones."""
         return self._do(lambda: self.files.sweep(alone), "")
 
     @contextlib.contextmanager
     def locked(self, part: str | None = None, tell: Callable[[str], None] = lambda _message: None) -> Iterator[None]:
         """Hold this folder for one run, or one named part of it; OutputError naming the holder if others have it.
 
-        Holders of different parts work side by side; one of the whole is alone. On storage that cannot create a file
-        only where there is none (`keeps_runs_apart` is False) nothing is held. `tell` hears why it takes long.
+        Holders of different parts work side by side; one of the whole is alone. Where storage has no locks nothing is
+        held (`keeps_runs_apart` is False). `tell` hears why it takes long.
         """
         with contextlib.ExitStack() as stack:
             try:
-                if isinstance(self.files, LocalFiles):
+                if not self.keeps_runs_apart:
+                    pass
+                elif isinstance(self.files, LocalFiles):
                     stack.enter_context(locked_folder(self.root, part))
-                elif self.keeps_runs_apart:
+                else:
                     lease = Leases(self.files, self.retries, tell).take(part)
                     self._lease = stack.enter_context(lease.held())
             except InUse as error:
@@ -182,11 +192,11 @@ class Store:
 
     def part_at_work(self, matters: Callable[[str], bool]) -> tuple[str, str] | None:
         """A part of the work on this folder that `matters` and that somebody holds, with the holder."""
+        if not self.keeps_runs_apart:
+            return None
         if isinstance(self.files, LocalFiles):
             return part_at_work(self.root, matters)
-        if self.keeps_runs_apart:
-            return Leases(self.files, self.retries, lambda _message: None).part_at_work(matters)
-        return None
+        return Leases(self.files, self.retries, lambda _message: None).part_at_work(matters)
 
     @property
     def claim(self) -> Claim | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from crossinit_batch.allocator import keep_freed_memory
 from crossinit_batch.base_model import BaseModel, Counters
 from crossinit_batch.context import RunContext
-from crossinit_batch.errors import CrossinitError, DeviceLost, Interrupted, JobError, OutputLost
+from crossinit_batch.errors import CrossinitError, DeviceLost, Interrupted, JobError, ModelError, OutputLost
 from crossinit_batch.evaluation.judges import Judges
 from crossinit_batch.evaluation.scoring import Scorer, Vector
 from crossinit_batch.events import JobFailed, Note, Warned
@@ -59,8 +59,8 @@ class Worker:
     def do(self, batch: JobBatch) -> None:
         """Do what is left of a batch. Whatever fails is reported and does not stop the others.
 
-        Interrupted passes where asked to stop, OutputLost where no other batch could be stored either, and DeviceLost
-        where none could be done in this process.
+        Interrupted passes where asked to stop, OutputLost where no other batch could be stored either, DeviceLost where
+        none could be done in this process, and ModelError where none could be done at all.
         """
         with retries_told(self.context.report, lambda: bool(self.context.stop)):
             self._do(batch)
@@ -78,7 +78,7 @@ class Worker:
             if self.context.plan.judges is not None:
                 stage = "evaluate"
                 Scorer(self.context, self.judges, self.counters, self._faces).score(batch)
-        except (Interrupted, DeviceLost):
+        except (Interrupted, DeviceLost, ModelError):
             raise
         except OutputLost as error:
             self._fail(batch, stage, error.message, error.hint)

@@ -172,6 +172,22 @@ def test_a_single_file_is_told_how_to_become_a_folder(tmp_path: Path) -> None:
 # --- variants and shards ---
 
 
+@pytest.mark.parametrize("part", sorted(WEIGHTS))
+@pytest.mark.parametrize("left", [0.9, 0.001, 0])
+def test_weights_that_were_cut_short_are_refused_before_anything_is_loaded(copy: Path, part: str, left: float) -> None:
+    path = copy / WEIGHTS[part]
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * left)])
+    error = refused(copy)
+    assert f"{WEIGHTS[part]} is damaged" in error.message and "again, whole" in error.hint
+
+
+def test_weights_that_git_did_not_fetch_are_named_so(copy: Path) -> None:
+    (copy / WEIGHTS["unet"]).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
+    error = refused(copy)
+    assert "git-lfs pointer" in error.message and "git lfs pull" in error.hint
+
+
 def test_weights_in_shards_of_a_variant_are_one_model(copy: Path) -> None:
     whole = located(copy)
     unet = UNet2DConditionModel.from_pretrained(copy, subfolder="unet")

@@ -70,6 +70,7 @@ OTHER_COMPUTE: dict[str, Any] = {
     "samples_per_pass": 3,
     "images_per_batch": 2,
     "checkpoint_every": 7,
+    "checkpoint_minutes": 0.5,
     "compile": True,
     "threads": 2,
 }

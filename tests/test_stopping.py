@@ -38,17 +38,36 @@ def test_handlers_come_back_after_an_error() -> None:
 def test_the_second_signal_ends_the_process_at_once(first: signal.Signals, second: signal.Signals) -> None:
     code = (
         "import os, time\n"
-        "from crossinit_batch.stopping import StopRequest\n"
-        "stop = StopRequest()\n"
+        "from crossinit_batch import stopping\n"
+        "stop = stopping.StopRequest()\n"
         "with stop.listening():\n"
         f"    os.kill(os.getpid(), {int(first)})\n"
         "    assert stop\n"
+        "    time.sleep(stopping.TOGETHER_SECONDS + 0.2)\n"
         f"    os.kill(os.getpid(), {int(second)})\n"
         "    time.sleep(30)\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], timeout=20, capture_output=True)
     assert ended.returncode == 128 + second
     assert ended.stderr == b""
+
+
+@pytest.mark.parametrize("call", ["time.sleep(0.5)", "hashlib.pbkdf2_hmac('sha256', b'', b'', 2_000_000)"])
+def test_signals_that_come_together_are_one(call: str) -> None:
+    """As a scheduler sends them, to the process group and to the process: nothing of the saving is cut off."""
+    code = (
+        "import hashlib, os, signal, sys, threading, time\n"
+        "from crossinit_batch.stopping import StopRequest\n"
+        "stop = StopRequest()\n"
+        "with stop.listening():\n"
+        "    for wait, number in ((0.1, signal.SIGTERM), (0.2, signal.SIGTERM), (0.3, signal.SIGINT)):\n"
+        "        threading.Timer(wait, os.kill, (os.getpid(), number)).start()\n"
+        f"    {call}\n"
+        "    time.sleep(0.5)\n"
+        "    print('saved', stop.signal.name)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "saved SIGTERM\n", "")
 
 
 def test_a_process_that_cannot_stop_in_time_says_so_and_ends() -> None:

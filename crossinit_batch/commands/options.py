@@ -24,6 +24,14 @@ STUCK_AFTER = 60.0
 StuckAfter = Annotated[
     float, typer.Option(min=0, help="Minutes without a word after which a worker process is replaced; 0 never.")
 ]
+RequireLocks = Annotated[
+    bool,
+    typer.Option(
+        "--require-locks",
+        envvar="CROSSINIT_REQUIRE_LOCKS",
+        help="Refuse an output folder whose storage cannot keep two runs apart, instead of a warning.",
+    ),
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Use no network: models come from the local cache only.")]
 AllowPickle = Annotated[
     bool, typer.Option("--allow-pickle", help="Read pickled .bin and .pt files too; only if you trust them.")

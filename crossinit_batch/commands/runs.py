@@ -18,6 +18,7 @@ from crossinit_batch.commands.options import (
     Offline,
     OutputArgument,
     Quiet,
+    RequireLocks,
     Shard,
     StuckAfter,
     Workers,
@@ -48,6 +49,7 @@ def run(
     workers: Workers = None,
     shard: Shard = None,
     stuck_after: StuckAfter = STUCK_AFTER,
+    require_locks: RequireLocks = False,
     offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -65,7 +67,7 @@ def run(
     from crossinit_batch.engines.placement import RunOptions
     from crossinit_batch.run import run_manifest
 
-    options = RunOptions(device, False, devices, workers, shard, stuck_after)
+    options = RunOptions(device, False, devices, workers, shard, stuck_after, require_locks)
     _carry_out(lambda report, stop: run_manifest(loaded, report, stop, options), json, quiet)
 
 
@@ -79,6 +81,7 @@ def resume(
     workers: Workers = None,
     shard: Shard = None,
     stuck_after: StuckAfter = STUCK_AFTER,
+    require_locks: RequireLocks = False,
     offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -94,7 +97,7 @@ def resume(
     from crossinit_batch.engines.placement import RunOptions
     from crossinit_batch.run import resume as resume_run
 
-    options = RunOptions(device, allow_pickle, devices, workers, shard, stuck_after)
+    options = RunOptions(device, allow_pickle, devices, workers, shard, stuck_after, require_locks)
     _carry_out(lambda report, stop: resume_run(store, report, stop, options), json, quiet)
 
 
@@ -125,6 +128,7 @@ def render(
     workers: Workers = None,
     shard: Shard = None,
     stuck_after: StuckAfter = STUCK_AFTER,
+    require_locks: RequireLocks = False,
     offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -176,7 +180,7 @@ def render(
             f"--output {store} is the folder of the embeddings",
             "Name another one, so that neither is overwritten.",
         )
-    options = RunOptions(device, allow_pickle, devices, workers, shard, stuck_after)
+    options = RunOptions(device, allow_pickle, devices, workers, shard, stuck_after, require_locks)
     _carry_out(lambda report, stop: run_plan(store, settings, plan_it, report, stop, options), json, quiet)
 
 
@@ -187,6 +191,7 @@ def evaluate(
     layout: Annotated[str, typer.Option(help="The recogniser's: arcface, adaface or sface.")] = "arcface",
     clip: Annotated[str | None, typer.Option(help="A CLIP model: a hub id, a local folder, or demo.")] = None,
     device: Device = None,
+    require_locks: RequireLocks = False,
     offline: Offline = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -204,7 +209,7 @@ def evaluate(
     from crossinit_batch.run import evaluate as evaluate_run
     from crossinit_batch.store import Store
 
-    options, store = RunOptions(device), Store(output)
+    options, store = RunOptions(device, require_locks=require_locks), Store(output)
     _carry_out(lambda report, stop: evaluate_run(store, settings, report, stop, options), json, quiet)
 
 

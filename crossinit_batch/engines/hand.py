@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
+from crossinit_batch.engines.child import begin
 from crossinit_batch.engines.member import serve
 from crossinit_batch.engines.messages import Brief, Lost, Stop, Stopped, Task
 
@@ -42,7 +44,8 @@ class Hand:
         spawn = multiprocessing.get_context("spawn")
         self.connection, theirs = spawn.Pipe()
         name = f"crossinit worker on {self.brief.device}"
-        self.process = spawn.Process(target=serve, args=(theirs, self.brief, os.getpid()), name=name, daemon=True)
+        work = pickle.dumps((serve, self.brief))
+        self.process = spawn.Process(target=begin, args=(theirs, work, os.getpid()), name=name, daemon=True)
         with _environment(_THREADS, self.brief.plan.compute.threads):
             self.process.start()
         theirs.close()  # so that our end closes with the worker's

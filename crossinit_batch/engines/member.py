@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import queue
 import signal
@@ -22,18 +21,13 @@ from crossinit_batch.stopping import StopRequest
 from crossinit_batch.store import Store
 from crossinit_batch.worker import Worker
 
-_SET_PARENT_DEATH_SIGNAL = 1
-"""PR_SET_PDEATHSIG of Linux's prctl."""
-
 Inbox = queue.SimpleQueue[Task | None]
 
 
-def serve(connection: Connection, brief: Brief, parent: int) -> None:
-    """The whole life of a worker process; `parent` is the process that started it, without which it ends."""
-    die_with(parent)
+def serve(connection: Connection, brief: Brief) -> None:
+    """The whole life of a worker process, once it has begun (`child.py`)."""
     stop = StopRequest()
-    # A terminal's Ctrl-C reaches all processes; the parent says what it means. SIGTERM may come to us alone.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # SIGTERM may come to us alone.
     signal.signal(signal.SIGTERM, lambda number, _frame: stop.ask(number))
     line = _Line(connection)
     inbox: Inbox = queue.SimpleQueue()
@@ -113,12 +107,4 @@ def _listen(connection: Connection, inbox: Inbox, stop: StopRequest) -> None:
             else:
                 inbox.put(message)
     except (EOFError, OSError):
-        os._exit(1)
-
-
-def die_with(parent: int) -> None:
-    """Have Linux kill this process when its parent ends however it ends; elsewhere the broken pipe tells us."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL))
-    if os.name == "posix" and os.getppid() != parent:  # it ended before we asked
         os._exit(1)

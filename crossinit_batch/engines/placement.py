@@ -17,7 +17,8 @@ class RunOptions:
     """How this run is done; nothing here changes a result.
 
     `device` names one device; `devices` and `workers` ask for worker processes; `shard` is a part such as 3/16;
-    `stuck_after` is how many minutes a worker process may say nothing, 0 for ever.
+    `stuck_after` is how many minutes a worker process may say nothing, 0 for ever; `require_locks` refuses an output
+    folder that cannot be locked.
     """
 
     device: str | None = None
@@ -26,6 +27,7 @@ class RunOptions:
     workers: int | None = None
     shard: str | None = None
     stuck_after: float = 60.0
+    require_locks: bool = False
 
 
 @dataclass(frozen=True)

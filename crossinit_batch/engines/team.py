@@ -5,6 +5,7 @@ No process group and no shared memory: every worker has a pipe of its own, so th
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -136,7 +137,11 @@ class _Team:
 
     def _bury(self) -> None:
         """Take the work of dead workers back; a device where they keep dying is given up, unless it is the last."""
-        for hand in [hand for hand in self.hands if hand.has_died]:
+        dead = [hand for hand in self.hands if hand.has_died]
+        if dead:
+            with contextlib.suppress(OSError):
+                self.context.store.sweep(alone=False)  # what they were writing
+        for hand in dead:
             for message in hand.messages():  # what it said before
                 self._take(hand, message)
             task, how, was_ready = hand.task, hand.how_it_ended, hand.is_ready

@@ -16,12 +16,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 from crossinit_batch import layout
 from crossinit_batch.storage.locks import InUse
 from crossinit_batch.storage.object_files import ObjectFiles
+from crossinit_batch.storage.process_mark import machine
 from crossinit_batch.storage.retry import Retries
 
 BEAT_SECONDS = 10.0
@@ -32,10 +32,7 @@ _WHOLE = "run"
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease: a process (by its start, as numbers are used again) on a machine, and how often it has told.
-
-    `machine` is the same for two processes exactly when they can see each other's process numbers.
-    """
+    """Who holds a lease: a process (by its start, as numbers come again) on a machine, and how often it has told."""
 
     machine: str
     host: str
@@ -49,7 +46,7 @@ class Holder:
         import psutil
 
         started = psutil.Process().create_time()
-        return cls(_machine(), platform.node(), os.getpid(), started, uuid.uuid4().hex)
+        return cls(machine(), platform.node(), os.getpid(), started, uuid.uuid4().hex)
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}"
@@ -58,7 +55,7 @@ class Holder:
         """Whether it was a process of this machine and is not any more; False where that cannot be known."""
         import psutil
 
-        if self.machine != _machine():
+        if self.machine != machine():
             return False
         try:
             return bool(abs(psutil.Process(self.process).create_time() - self.started) > 0.01)
@@ -133,7 +130,7 @@ class Leases:
 
     def _lives(self, name: str, number: int, holder: Holder) -> bool:
         """Whether a holder is at work: known at once on this machine, by watching it tell so on others."""
-        if holder.machine == _machine():
+        if holder.machine == machine():
             return not holder.is_known_to_be_gone()
         self.tell(f"the folder was in use by {holder}; looking whether it still is, for up to {LEASE_SECONDS:.0f} s")
         end = time.monotonic() + LEASE_SECONDS
@@ -234,11 +231,3 @@ class Lease:
     def _text(self) -> bytes:
         value: dict[str, Any] = asdict(self.me)
         return json.dumps(value).encode()
-
-
-def _machine() -> str:
-    """A name of the running system and its space of process numbers: containers have their own."""
-    with contextlib.suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    return f"{platform.node()} {uuid.getnode():x}"

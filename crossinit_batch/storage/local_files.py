@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from crossinit_batch.storage.fault_points import Point, reach
+from crossinit_batch.storage.process_mark import is_of_the_dead, mark
 
 TEMPORARY = ".tmp-"
 
@@ -37,7 +38,7 @@ class LocalFiles:
 
     def _publish(self, target: Path, data: bytes, rename: Callable[[Path, Path], object]) -> None:
         reach(Point.BEFORE_WRITE)
-        temporary = target.with_name(f".{target.name[:80]}{TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+        temporary = target.with_name(f".{target.name[:80]}{TEMPORARY}{mark()}-{uuid.uuid4().hex[:8]}")
         try:
             with _opened(temporary) as file:
                 half = memoryview(data)[: len(data) // 2]
@@ -73,13 +74,17 @@ class LocalFiles:
         return dict(_walk(self.root, len(self.root.rstrip("/")) + 1))
 
     def sweep(self, alone: bool) -> int:
-        """Remove temporary files that killed runs left; where we are not `alone` in the folder, only old ones."""
+        """Remove temporary files that killed processes left; where we are not `alone` in the folder, only those whose
+        process is known to be gone, or that are old."""
         swept = 0
-        for path in Path(self.root).rglob(f".*{TEMPORARY}*"):
+        for entry in _entries(self.root):
+            _, is_temporary, owner = entry.name.partition(TEMPORARY)
+            if not is_temporary or not entry.name.startswith("."):
+                continue
             with contextlib.suppress(FileNotFoundError):
-                facts = path.lstat()
-                if path.is_file() and (alone or time.time() - facts.st_mtime > _LEFT_BEHIND):
-                    path.unlink()
+                facts = entry.stat(follow_symlinks=False)
+                if alone or is_of_the_dead(owner) or time.time() - facts.st_mtime > _LEFT_BEHIND:
+                    Path(entry.path).unlink()
                     swept += 1
         return swept
 
@@ -109,10 +114,20 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _walk(folder: str, prefix: int) -> Iterator[tuple[str, int]]:
-    """Files below a local folder with their sizes; os.scandir, since a run has as many files as pictures.
+    """Files below a local folder with their sizes.
 
-    Links to files are followed, as the hub's cache is made of them; links to folders, which may go in circles, not.
-    A folder or file that goes away in the meantime is not there.
+    Links to files are followed, as the hub's cache is made of them. A file that goes away in the meantime is not there.
+    """
+    for entry in _entries(folder):
+        if TEMPORARY not in entry.name and entry.is_file():
+            with contextlib.suppress(FileNotFoundError):
+                yield entry.path[prefix:], entry.stat().st_size
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    """All below a local folder that is no folder; os.scandir, since a run has as many files as pictures.
+
+    Links to folders, which may go in circles, are not followed; a folder that goes away in the meantime is empty.
     """
     try:
         entries = list(os.scandir(folder))
@@ -120,10 +135,9 @@ def _walk(folder: str, prefix: int) -> Iterator[tuple[str, int]]:
         return
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, prefix)
-        elif TEMPORARY not in entry.name and entry.is_file():
-            with contextlib.suppress(FileNotFoundError):
-                yield entry.path[prefix:], entry.stat().st_size
+            yield from _entries(entry.path)
+        else:
+            yield entry
 
 
 def _flush_folder(folder: Path) -> None:

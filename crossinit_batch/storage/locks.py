@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,15 +19,31 @@ class InUse(Exception):
         self.holder = holder
 
 
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
+
+
+def has_locks(path: str) -> bool:
+    """Whether the file system of a file, which is nobody else's, keeps locks: a network's may not."""
+    if os.name != "posix":
+        return False
+    import fcntl
+
+    with Path(path).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return False
+            raise
+    return True
+
+
 @contextlib.contextmanager
 def locked_folder(root: str, part: str | None) -> Iterator[None]:
     """Hold a local folder alone, or one `part` of the work on it beside holders of other parts; InUse otherwise.
 
     The lock's empty file stays, since removing it would let two runs lock two files.
     """
-    if os.name != "posix":
-        yield
-        return
     with contextlib.ExitStack() as stack:
         stack.enter_context(_flock(Path(root) / layout.LOCK, shared=part is not None, who=part))
         if part is not None:
@@ -57,8 +74,6 @@ def _flock(path: Path, *, shared: bool, who: str | None) -> Iterator[None]:
 
 def part_at_work(root: str, matters: Callable[[str], bool]) -> tuple[str, str] | None:
     """A part that `matters` and is held, with its holder; None where there is none."""
-    if os.name != "posix":
-        return None
     import fcntl
 
     for path in sorted((Path(root) / layout.part_lock("*")).parent.glob("*.lock")):

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import picture_bytes
+from safetensors.torch import load, save
 from tree import tree_of
 
 from crossinit_batch import layout
 from crossinit_batch.base_model import BaseModel
-from crossinit_batch.errors import OutputError, OutputLost
+from crossinit_batch.engines.placement import RunOptions
+from crossinit_batch.errors import ModelError, OutputError, OutputLost
 from crossinit_batch.events import JobFailed, StepDone
 from crossinit_batch.execution import RunResult
+from crossinit_batch.manifest import load_manifest
 from crossinit_batch.optimize import Optimization
+from crossinit_batch.run import run_manifest
 from crossinit_batch.storage.local_files import LocalFiles
 from crossinit_batch.verify import repair, verify
 from end_to_end.small_run import Recorder, SmallRun, failed, work_done
@@ -252,6 +258,28 @@ def test_a_device_without_memory_fails_one_batch(small: SmallRun, monkeypatch: p
     assert_mended(small, result)
 
 
+@pytest.mark.parametrize("options", [RunOptions("cpu"), RunOptions(workers=2, devices="cpu")], ids=["here", "workers"])
+def test_a_damaged_model_is_refused_once_and_nothing_has_failed(
+    small: SmallRun, pipeline_folder: Path, options: RunOptions
+) -> None:
+    """Damage that only loading finds, which comes when the first job needs the model."""
+    model = Path(shutil.copytree(pipeline_folder, small.folder / "model"))
+    good = (model / "unet/diffusion_pytorch_model.safetensors").read_bytes()
+    weights = load(good)
+    weights.pop(sorted(weights)[0])
+    (model / "unet/diffusion_pytorch_model.safetensors").write_bytes(save(weights, {"format": "pt"}))
+    small.values["model"] = str(model)
+    record = Recorder()
+    with pytest.raises(ModelError, match="1 tensors are missing") as caught:
+        run_manifest(load_manifest(small.save()), record, record.stop, options)
+    assert caught.value.exit_code == 2 and "again, whole" in caught.value.hint
+    assert failed(record) == [] and failures_file(small) == []
+    assert multiprocessing.active_children() == []
+    (model / "unet/diffusion_pytorch_model.safetensors").write_bytes(good)
+    result, record = small.run()
+    assert result.exit_code == 0 and work_done(record) == (4, 8)
+
+
 def test_an_error_of_our_own_fails_one_batch_and_says_so(small: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
     run, calls = Optimization.run, 0
 
@@ -274,10 +302,6 @@ def test_an_error_of_our_own_fails_one_batch_and_says_so(small: SmallRun, monkey
 def test_an_output_folder_that_cannot_be_used_stops_before_the_model_is_loaded(
     small: SmallRun, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    from crossinit_batch.engines.placement import RunOptions
-    from crossinit_batch.manifest import load_manifest
-    from crossinit_batch.run import run_manifest
-
     manifest = load_manifest(small.save())
     place = Path(small.output)
     if what == "file":

@@ -244,6 +244,19 @@ def test_a_damaged_checkpoint_starts_that_batch_again(small: SmallRun, finished:
     assert_same(small, finished)
 
 
+def test_slow_steps_are_saved_by_the_clock_too(small: SmallRun, finished: SmallRun) -> None:
+    small.values["compute"] |= {"checkpoint_every": 1000, "checkpoint_minutes": 1e-9}
+    _, record = small.run()
+    assert {(event.method, event.step) for event in record.of(CheckpointSaved)} == {
+        ("paper", 1), ("paper", 2), ("quick", 1)
+    }  # fmt: skip
+    assert {**tree_of(small.store), layout.MANIFEST: ""} == {**tree_of(finished.store), layout.MANIFEST: ""}
+    patient = small.at("patient")
+    patient.values["compute"] = {**small.values["compute"], "checkpoint_minutes": 60}
+    _, record = patient.run()
+    assert record.of(CheckpointSaved) == []
+
+
 def test_a_checkpoint_that_no_plan_needs_any_more_is_removed(small: SmallRun) -> None:
     small.values["identities"] = small.values["identities"][:1]
     with pytest.raises(Interrupted):

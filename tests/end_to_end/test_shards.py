@@ -14,7 +14,7 @@ from crossinit_batch import layout
 from crossinit_batch.cli import main
 from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.errors import Interrupted, OutputError
-from crossinit_batch.events import RunStarted, StepDone
+from crossinit_batch.events import Event, RunStarted, StepDone
 from crossinit_batch.execution import RunResult
 from crossinit_batch.manifest import load_manifest
 from crossinit_batch.run import run_manifest
@@ -56,6 +56,30 @@ def test_a_shard_that_is_stopped_goes_on_where_it_was(small: SmallRun, finished:
     assert run_shard(small, "1/2", again).assembled
     assert again.of(StepDone)[0].step == 3
     assert tree_of(small.store) == tree_of(finished.store)
+
+
+def test_shards_and_runs_that_meet_in_a_bucket(small: SmallRun, finished: SmallRun, s3: str) -> None:
+    """The second shard does all its work while the first is in the middle of its own; everybody else is kept out."""
+    far = small.at(f"{s3}/out")
+    met: list[bool] = []
+
+    def meet(event: Event, count: int) -> bool:
+        if isinstance(event, StepDone) and count == 2 and not met:
+            met.append(run_shard(far, "2/2").assembled)
+            for way, holder in (
+                ("1/2", r"shard-1-of-2\)"),
+                (None, r"shard-1-of-2\)"),
+                ("2/3", "divides the run otherwise"),
+            ):
+                with pytest.raises(OutputError, match=f"process {os.getpid()} on .*{holder}"):
+                    other = Recorder()
+                    run_manifest(load_manifest(far.save()), other, other.stop, RunOptions("cpu", shard=way))
+        return False
+
+    assert run_shard(far, "1/2", Recorder(when=meet)).assembled and met == [False]
+    assert not [name for name in far.store.listing() if name.startswith(layout.LEASES)]
+    assert {**tree_of(far.store), layout.MANIFEST: ""} == {**tree_of(finished.store), layout.MANIFEST: ""}
+    assert verify(far.store).findings == ()
 
 
 def test_a_shard_counts_its_own_part(small: SmallRun) -> None:

@@ -55,6 +55,13 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert "crossinit_batch" in modules and not modules & HEAVY
 
 
+def test_a_worker_process_binds_its_life_to_its_parents_before_it_imports_what_takes_long() -> None:
+    code = "import sys; import crossinit_batch.engines.child; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    modules = set(done.stdout.split())
+    assert "crossinit_batch.engines.child" in modules and not modules & HEAVY
+
+
 def test_plan_and_status_import_no_torch_and_write_nothing(
     finished: SmallRun, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

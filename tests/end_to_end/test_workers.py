@@ -14,6 +14,7 @@ from tree import tree_of
 
 from crossinit_batch import layout
 from crossinit_batch.engines.placement import RunOptions
+from crossinit_batch.errors import OutputError
 from crossinit_batch.events import Event, RunFinished, StepDone, Warned
 from crossinit_batch.manifest import load_manifest
 from crossinit_batch.run import resume, run_manifest
@@ -50,8 +51,27 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(small: SmallRun, finishe
     assert [event.message for event in record.of(Warned) if "was killed by SIGKILL" in event.message]
     assert tree_of(small.store) == tree_of(finished.store)
     assert verify(small.store).findings == ()
-    small.run()  # a worker that was killed while it wrote leaves a temporary file, which the next run sweeps
     assert not [path for path in Path(small.output).rglob("*") if ".tmp-" in path.name]
+
+
+def test_workers_in_a_bucket_write_under_the_lease_of_their_run(small: SmallRun, finished: SmallRun, s3: str) -> None:
+    far, killed, refused = small.at(f"{s3}/out"), [], []
+
+    def disturb(event: Event, _number: int) -> bool:
+        if isinstance(event, StepDone) and event.step == 2 and not killed:
+            killed.append(multiprocessing.active_children()[0].kill())
+            with pytest.raises(OutputError) as caught:
+                far.run()
+            refused.append(caught.value.message)
+        return False
+
+    record = Recorder(when=disturb)
+    result = run_manifest(load_manifest(far.save()), record, record.stop, RunOptions(workers=2, devices="cpu"))
+    assert result.exit_code == 0 and work_done(record) == (8, 16)
+    assert len(killed) == 1 and f"in use by process {os.getpid()} on" in refused[0]
+    assert not [name for name in far.store.listing() if name.startswith(layout.LEASES)]
+    assert {**tree_of(far.store), layout.MANIFEST: ""} == {**tree_of(finished.store), layout.MANIFEST: ""}
+    assert verify(far.store).findings == ()
 
 
 def start(small: SmallRun) -> subprocess.Popen[str]:

@@ -14,7 +14,7 @@ from crossinit_batch.errors import ModelError
 from crossinit_batch.events import EmbeddingDone, JobFailed, Warned
 
 
-def serve(connection: Connection, brief: Brief, _parent: int) -> None:
+def serve(connection: Connection, brief: Brief) -> None:
     """Like a real worker's life; every batch that is begun leaves a line in the file `brief.facts["diary"]`."""
     diary = Path(brief.facts["diary"])
     if brief.device == "broken":

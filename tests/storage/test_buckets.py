@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from buckets import S3_SECRET, new_bucket, s3_environment, use
+from end_to_end.small_run import SmallRun, small_values
 from fault_proxy import FaultProxy
 
+from crossinit_batch.cli import main
 from crossinit_batch.errors import OutputError, OutputLost
 from crossinit_batch.events import Event, StorageRetried
 from crossinit_batch.storage import addresses, retry
@@ -170,9 +173,25 @@ def test_a_storage_that_overwrites_what_it_should_create_is_noticed(proxy: Fault
     proxy.ignore_conditions = True
     store.prepare()
     assert not store.keeps_runs_apart
+    assert store.no_locks == "its storage overwrites what is there"
     assert store.listing() == {}
     with store.locked():
         assert store.listing() == {}
+
+
+def test_locks_that_are_required_and_not_there_stop_the_command(
+    proxy: FaultProxy, store: Store, photographs: Path, pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    proxy.ignore_conditions = True
+    small = SmallRun(photographs.parent, small_values(pipeline_folder, output=store.address))
+    monkeypatch.setenv("CROSSINIT_REQUIRE_LOCKS", "1")  # as for array tasks, whose command lines somebody else writes
+    monkeypatch.setattr("sys.argv", ["crossinit", "run", str(small.save()), "--device", "cpu"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "cannot be locked, as its storage overwrites what is there" in capsys.readouterr().err
+    assert store.listing() == {}
 
 
 def test_a_listing_is_one_request_whoever_else_writes(proxy: FaultProxy, store: Store, bucket: str) -> None:

@@ -1,14 +1,28 @@
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from end_to_end.small_run import Recorder, SmallRun, small_values
 
-from crossinit_batch.errors import OutputError
+from crossinit_batch.engines.placement import RunOptions
+from crossinit_batch.errors import Interrupted, OutputError
+from crossinit_batch.events import Warned
+from crossinit_batch.manifest import load_manifest
+from crossinit_batch.run import run_manifest
+from crossinit_batch.storage.process_mark import mark
 from crossinit_batch.store import Store
+
+
+@pytest.fixture
+def small(photographs: Path, pipeline_folder: Path) -> SmallRun:
+    return SmallRun(photographs.parent, small_values(pipeline_folder))
 
 
 def test_parts_of_the_work_go_side_by_side_and_the_whole_alone(tmp_path: Path) -> None:
@@ -34,6 +48,50 @@ def test_a_part_leaves_fresh_temporary_files_of_others_alone(tmp_path: Path) -> 
     assert store.sweep(alone=False) == 1
     assert fresh.exists() and not old.exists()
     assert store.sweep() == 1
+
+
+def test_what_a_process_wrote_that_is_known_to_be_gone_is_swept_by_others(tmp_path: Path) -> None:
+    """Not what a living one writes, nor what one of another machine does, whose processes nobody here sees."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    here = mark().partition("-")[0]
+    names = {"gone": f"{here}-{ended.pid}", "lives": mark(), "elsewhere": f"{'0' * 8}-{ended.pid}"}
+    for name, owner in names.items():
+        (tmp_path / f".{name}.tmp-{owner}-abcd").write_bytes(b"half")
+    assert Store(str(tmp_path)).sweep(alone=False) == 1
+    assert {path.name.split(".")[1] for path in tmp_path.iterdir()} == {"lives", "elsewhere"}
+
+
+def test_a_temporary_file_bears_the_mark_of_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, _target: Path) -> None:
+        names.append(path.name)
+        raise OSError(errno.EACCES, "refused")
+
+    names: list[str] = []
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError):
+        Store(str(tmp_path)).write("a", b"x")
+    assert names[0].startswith(f".a.tmp-{mark()}-")
+
+
+def test_a_file_system_without_locks_is_noticed_and_refused_where_asked(
+    small: SmallRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a network's file system whose server keeps none."""
+
+    def no_locks(_file: object, _how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    manifest, record = load_manifest(small.save()), Recorder()
+    with pytest.raises(OutputError, match="cannot be locked, as its file system has no locks") as caught:
+        run_manifest(manifest, record, record.stop, RunOptions("cpu", require_locks=True))
+    assert caught.value.exit_code == 2 and "--require-locks" in caught.value.hint
+    assert small.store.listing() == {} and record.events == []
+    stopped = Recorder(when=lambda event, _count: isinstance(event, Warned))
+    with pytest.raises(Interrupted):
+        run_manifest(manifest, stopped, stopped.stop, RunOptions("cpu"))
+    assert "start one run at a time" in stopped.of(Warned)[0].message
 
 
 def test_a_folder_that_is_removed_as_empty_while_another_writes_into_it(tmp_path: Path) -> None:
