@@ -230,16 +230,21 @@ class BaseModel:
         return torch.cat([samples, samples[:1].expand(missing, *samples.shape[1:])]) if missing else samples
 
 
+def worn_at(vectors: Tensor, slots: Tensor, v: Tensor) -> Tensor:
+    """Vectors (B, length, width) with v (B, tokens, width) in their place from slots (B,) on; gradients reach v."""
+    places = (slots[:, None] + torch.arange(v.shape[1]))[..., None].expand(-1, -1, v.shape[2]).to(v.device)
+    return vectors.scatter(1, places, v.to(vectors.dtype))
+
+
 @contextlib.contextmanager
 def _worn(text_encoder: Any, slots: Tensor | None, v: Tensor | None) -> Iterator[None]:
     """While open, the token embeddings at the slots are v; no table is resized, no row is written."""
     if v is None or slots is None:
         yield
         return
-    positions = (slots[:, None] + torch.arange(v.shape[1]))[..., None].expand(-1, -1, v.shape[2]).to(v.device)
 
     def put_on(_module: Any, _inputs: Any, embeddings: Tensor) -> Tensor:
-        return embeddings.scatter(1, positions, v.to(embeddings.dtype))
+        return worn_at(embeddings, slots, v)
 
     hook = text_encoder.get_input_embeddings().register_forward_hook(put_on)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from crossinit_batch import layout
 from crossinit_batch.errors import RequestError
 from crossinit_batch.formats import dump_learned_embeds, dump_webui
@@ -13,8 +15,16 @@ from crossinit_batch.stored_embedding import stored_embedding
 FORMATS = ("webui", "diffusers")
 
 
-def export_embeddings(store: Store, form: str, folder: str | None) -> list[str]:
-    """Write every embedding that has a receipt; the paths written.
+@dataclass(frozen=True)
+class Exported:
+    """The paths written, and the methods whose embeddings no other tool can load."""
+
+    written: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def export_embeddings(store: Store, form: str, folder: str | None) -> Exported:
+    """Write every embedding that has a receipt, but none that lives in the text encoder's output.
 
     `webui`: `<method>/<identity>.safetensors` with the one key `emb_params`, for A1111, Forge, ComfyUI, InvokeAI and
     kohya, which name an embedding by its file. `diffusers`: `<method>/<identity>/learned_embeds.safetensors`, a
@@ -30,13 +40,16 @@ def export_embeddings(store: Store, form: str, folder: str | None) -> list[str]:
         )
     target = Store(folder or f"{store.url.rstrip('/')}/export-{form}")
     several = len(plan.methods) > 1
-    written = []
+    written, left_out = [], []
     for job in plan.jobs:
         source = layout.embedding_folder(*job.key)
         receipt = read_receipt(store, f"{source}/{layout.RECEIPT_FILE}")
         if receipt is None:
             continue
         embedding = stored_embedding(store, receipt)
+        if embedding.stand_in is not None:
+            left_out.append(job.method)
+            continue
         prefix = f"{job.method}/" if several else ""
         if form == "webui":
             path, content = f"{prefix}{job.identity}.safetensors", dump_webui(embedding.v, embedding.metadata)
@@ -45,6 +58,12 @@ def export_embeddings(store: Store, form: str, folder: str | None) -> list[str]:
             content = dump_learned_embeds(embedding.v, job.identity, embedding.metadata)
         target.write(path, content)
         written.append(f"{target}/{path}")
+    if not written and left_out:
+        raise RequestError(
+            f"{store}: every embedding lives in the text encoder's output (`place: output`), where no other tool can "
+            "load it",
+            "Draw with `crossinit render --embeddings`, or learn with `place: input`.",
+        )
     if not written:
         raise RequestError(f"{store} has no embedding yet", "`crossinit status` shows how far its run is.")
-    return written
+    return Exported(tuple(written), tuple(dict.fromkeys(left_out)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -22,6 +22,9 @@ MAX_BYTES = 8 << 20
 _WEBUI_KEY = "emb_params"
 _NAMELESS_KEYS = frozenset({_WEBUI_KEY, "clip_l", "clip_h", "clip_g", "*"})
 _CONTAINER = {"format": "pt"}
+_PLACE = "place"
+"""In a file's metadata, where v lives: `output`, or else the text encoder's input."""
+_STAND_IN = "stand_in"
 _NUMBERED_KEY = re.compile(r"(?P<person>.+)_v(?P<column>0|[1-9][0-9]?)")
 _FOREIGN = (
     (b"version https://git-lfs", "a git-lfs pointer", "Run `git lfs pull` to get the file it stands for."),
@@ -32,11 +35,16 @@ _FOREIGN = (
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingFile:
-    """A person's embedding: `v` (tokens, width) float32 on the CPU, and the token if the file names one."""
+    """A person's embedding: `v` (tokens, width) float32 on the CPU, and the token if the file names one.
+
+    `stand_in`, of the same shape, is what the text encoder reads instead of v where v lives in its output; None where
+    v is a token embedding as any other.
+    """
 
     v: torch.Tensor
     token: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    stand_in: torch.Tensor | None = None
 
 
 def token_of(identity: str) -> str:
@@ -55,9 +63,17 @@ def token_of(identity: str) -> str:
     return f"<{folded}>"
 
 
-def dump_learned_embeds(v: torch.Tensor, identity: str, metadata: Mapping[str, str]) -> bytes:
-    """`learned_embeds.safetensors` of v (tokens, width), for diffusers' `load_textual_inversion(folder)`."""
-    return _dump(v, token_of(identity), identity, metadata)
+def dump_learned_embeds(
+    v: torch.Tensor, identity: str, metadata: Mapping[str, str], stand_in: torch.Tensor | None = None
+) -> bytes:
+    """`learned_embeds.safetensors` of v (tokens, width), for diffusers' `load_textual_inversion(folder)`.
+
+    With a `stand_in` v lives in the text encoder's output. The file then has two tensors, so that other tools, which
+    would take v for a token embedding, refuse it.
+    """
+    if stand_in is None:
+        return _dump({token_of(identity): v}, identity, metadata)
+    return _dump({token_of(identity): v, _STAND_IN: stand_in}, identity, {**metadata, _PLACE: "output"})
 
 
 def dump_webui(v: torch.Tensor, metadata: Mapping[str, str], name: str = "the embedding") -> bytes:
@@ -65,16 +81,16 @@ def dump_webui(v: torch.Tensor, metadata: Mapping[str, str], name: str = "the em
 
     These call the embedding by its file's stem. diffusers reads the file too, if it is given `token=`.
     """
-    return _dump(v, _WEBUI_KEY, name, metadata)
+    return _dump({_WEBUI_KEY: v}, name, metadata)
 
 
 def read_embedding(data: bytes, name: str, *, allow_pickle: bool = False) -> EmbeddingFile:
     """The embedding in a file's bytes, whichever tool wrote them; `name` is the file's, for messages.
 
     Takes safetensors with one tensor (tokens, width) or (width), or with `<person>_v0`, `<person>_v1`, ... as
-    the released Cross Initialization code names them; with `allow_pickle`, the same as pickles, and A1111's
-    `.pt`. What a file is shows in its bytes, not in its name. Raises EmbeddingError, naming the file, the
-    reason and a way out.
+    the released Cross Initialization code names them, or as we write what lives in the text encoder's output; with
+    `allow_pickle`, pickles that hold the former, and A1111's `.pt`. What a file is shows in its bytes, not in its
+    name. Raises EmbeddingError, naming the file, the reason and a way out.
     """
     if len(data) > MAX_BYTES:
         raise EmbeddingError(
@@ -107,7 +123,20 @@ def _read_safetensors(data: bytes, name: str) -> EmbeddingFile:
         raise EmbeddingError(error.message, "Copy or download the file again; it may have been cut short.") from error
     if _CONTAINER.items() <= metadata.items():
         del metadata["format"]
-    return _embedding_of(tensors, None, metadata, name)
+    place = metadata.pop(_PLACE, "input")
+    if place == "input":
+        return _embedding_of(tensors, None, metadata, name)
+    if place != "output" or _STAND_IN not in tensors:
+        raise EmbeddingError(
+            f"{name}: an embedding for the place {place!r} of the text encoder, which this version cannot use",
+            "Use the version of crossinit that made it.",
+        )
+    stand_in = _checked(tensors.pop(_STAND_IN), name)
+    found = _embedding_of(tensors, None, metadata, name)
+    if found.v.shape != stand_in.shape:
+        shapes = f"{tuple(found.v.shape)} and {tuple(stand_in.shape)}"
+        raise EmbeddingError(f"{name}: v and its stand-in have the shapes {shapes}", "Make the embedding again.")
+    return replace(found, stand_in=stand_in)
 
 
 def _embedding_of(
@@ -153,11 +182,12 @@ def _stack_numbered(tensors: dict[str, torch.Tensor], name: str) -> tuple[str, t
     return person, torch.stack([columns[column] for column in sorted(columns)])
 
 
-def _dump(v: torch.Tensor, key: str, name: str, metadata: Mapping[str, str]) -> bytes:
-    """One float32 tensor under one key, and metadata that says so to other tools."""
-    if v.ndim != 2:
-        raise EmbeddingError(f"{name}: an embedding of shape {tuple(v.shape)}, not (tokens, width)")
-    return dump_tensors({key: _checked(v, name)}, dict(metadata) | _CONTAINER)
+def _dump(tensors: Mapping[str, torch.Tensor], name: str, metadata: Mapping[str, str]) -> bytes:
+    """Vectors (tokens, width) as float32 under their keys, and metadata that says so to other tools."""
+    for v in tensors.values():
+        if v.ndim != 2:
+            raise EmbeddingError(f"{name}: an embedding of shape {tuple(v.shape)}, not (tokens, width)")
+    return dump_tensors({key: _checked(v, name) for key, v in tensors.items()}, dict(metadata) | _CONTAINER)
 
 
 def _checked(tensor: torch.Tensor, name: str) -> torch.Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from crossinit_batch.base_model import BaseModel
+from crossinit_batch.conditioning import Captions
 from crossinit_batch.digest import sha256
 from crossinit_batch.draws import StepDraws, draw_step
 from crossinit_batch.prompts import TRAINING_TEMPLATES
@@ -97,14 +98,13 @@ def _content(tensors: dict[str, Tensor]) -> str:
 class _Samples:
     """N x B noisy latents `z_t` and what the U-Net should say of them, `target`, both (N x B, channels, side, side).
 
-    `timesteps` and `slots` are (N x B,), the captions' `ids` (N x B, length).
+    `timesteps` and the numbers of the captions, `templates`, are (N x B,).
     """
 
     z_t: Tensor
     timesteps: Tensor
     target: Tensor
-    ids: Tensor
-    slots: Tensor
+    templates: Tensor
 
 
 _BETAS = (0.9, 0.999)
@@ -122,7 +122,9 @@ class Optimization:
         settings: EmbeddingSettings,
         seed: int,
         progress: Progress | None = None,
+        stand_in: Tensor | None = None,
     ) -> None:
+        """`v_init` (tokens, width) is where v starts; with a `stand_in` v lives in the text encoder's output."""
         self.model, self.subjects, self.settings, self.seed = model, tuple(subjects), settings, seed
         self.progress = progress or Progress.start(v_init, len(self.subjects))
         device = model.device
@@ -139,9 +141,7 @@ class Optimization:
         self.failed_at = self.progress.failed_at.to(device)
         self.losses: list[Tensor] = list(self.progress.losses.to(device))
         self.trajectory: list[Tensor] = list(self.progress.trajectory.to(device))
-        captions = [model.caption(text, v_init.shape[0]) for text in TRAINING_TEMPLATES[settings.templates]]
-        self.caption_ids = torch.cat([caption.ids for caption in captions])
-        self.caption_slots = torch.tensor([caption.slot for caption in captions])
+        self.captions = Captions(model, TRAINING_TEMPLATES[settings.templates], v_init.shape[0], stand_in)
 
     @property
     def step(self) -> int:
@@ -171,7 +171,8 @@ class Optimization:
 
     def _do_step(self) -> None:
         """One step of AdamW for all identities (Eq. 5)."""
-        look = looks_through_encoder(self.step, self.settings.steps)
+        # What is in the encoder's output does not pass through it.
+        look = self.captions.stand_in is None and looks_through_encoder(self.step, self.settings.steps)
         self.trajectory.append(trajectory_point(self.model, self.v, self.v_init, through_encoder=look))
         loss, grad = self.loss_and_gradient(self._draws(self.step))
         distance = regularizer(self.v, self.v_init, self.settings.regularizer)
@@ -196,7 +197,7 @@ class Optimization:
 
         def errors_and_gradient(part: slice, size: int) -> tuple[Tensor, Tensor]:
             worn = self.v.repeat_interleave(batch_size, dim=0)[part]
-            states = model.encode_text(samples.ids[part], samples.slots[part], worn)
+            states = self.captions.states(samples.templates[part], worn)
             inputs = (model.padded(one, size) for one in (samples.z_t[part], samples.timesteps[part], states))
             prediction = model.predict_noise(*inputs)[: part.stop - part.start]
             errors = (prediction - samples.target[part]).square().flatten(1).mean(dim=1)
@@ -215,11 +216,10 @@ class Optimization:
         z = model.scale_latents(latents.to(device)).flatten(0, 1)
         epsilon = torch.cat([draw.noise for draw in draws]).to(device)
         timesteps = torch.cat([draw.timestep for draw in draws]).to(device)
-        template = torch.cat([draw.template for draw in draws])
         scheduler = model.noise_scheduler
         z_t = scheduler.add_noise(z, epsilon, timesteps)
         target = epsilon if model.prediction_type == "epsilon" else scheduler.get_velocity(z, epsilon, timesteps)
-        return _Samples(z_t, timesteps, target, self.caption_ids[template], self.caption_slots[template])
+        return _Samples(z_t, timesteps, target, torch.cat([draw.template for draw in draws]))
 
     def _draws(self, step: int) -> list[StepDraws]:
         """The draws of every identity in this step."""
@@ -232,7 +232,7 @@ class Optimization:
                 step,
                 batch_size=settings.batch_size,
                 photographs=subject.mean.shape[0],
-                templates=len(self.caption_slots),
+                templates=len(self.captions),
                 flip=settings.flip,
                 latent_shape=(shape[0], shape[1], shape[2]),
                 timesteps=int(self.model.noise_scheduler.config.num_train_timesteps),

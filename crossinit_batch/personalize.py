@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from crossinit_batch import layout
 from crossinit_batch.base_model import BaseModel
+from crossinit_batch.conditioning import stand_in_of
 from crossinit_batch.context import RunContext
 from crossinit_batch.cost import LEARNING
 from crossinit_batch.digest import sha256
 from crossinit_batch.errors import EmbeddingError, Interrupted, JobError, PhotographError
 from crossinit_batch.events import CheckpointSaved, EmbeddingDone, JobFailed, StepDone, Warned
-from crossinit_batch.formats import dump_learned_embeds, read_embedding
+from crossinit_batch.formats import EmbeddingFile, dump_learned_embeds, read_embedding
 from crossinit_batch.initial_vector import InitialVector
 from crossinit_batch.inventory import decided_parts
 from crossinit_batch.loss_file import dump_losses
@@ -58,9 +58,8 @@ def learn_batch(context: RunContext, model: BaseModel, batch: JobBatch, start: I
     digests = [job.digest for job, _ in members]
     checkpoint = layout.checkpoint(batch.digest)
     progress = _load_checkpoint(context, checkpoint, digests)
-    optimization = Optimization(
-        model, [subject for _, subject in members], start.v_init, settings, context.plan.seed, progress
-    )
+    subjects, stand_in = [subject for _, subject in members], stand_in_of(settings, start)
+    optimization = Optimization(model, subjects, start.v_init, settings, context.plan.seed, progress, stand_in)
     _optimize(context, optimization, batch.method, digests, checkpoint)
     seconds = (time.monotonic() - began) / len(members)
     final = optimization.snapshot()
@@ -181,13 +180,14 @@ def _store_learned(
         "initial": initial,
     }
     extra = {layout.LOSSES_FILE: dump_losses(losses, final.trajectory[:, number])}
-    _store_embedding(context, job, v, facts, extra, run)
+    stand_in = stand_in_of(context.plan.method(job.method).learned, start)
+    _store_embedding(context, job, EmbeddingFile(v, stand_in=stand_in), facts, extra, run)
 
 
 def _store_embedding(
     context: RunContext,
     job: Job,
-    v: Tensor,
+    embedding: EmbeddingFile,
     facts: dict[str, object],
     extra: dict[str, bytes],
     run: dict[str, Any],
@@ -205,10 +205,11 @@ def _store_embedding(
     }
     receipt_name = f"{folder}/{layout.RECEIPT_FILE}"
     context.store.remove(receipt_name)  # one that stood here is of other bytes from now on
-    contents = {layout.EMBEDDING_FILE: dump_learned_embeds(v, job.identity, metadata), **extra}
+    data = dump_learned_embeds(embedding.v, job.identity, metadata, embedding.stand_in)
+    contents = {layout.EMBEDDING_FILE: data, **extra}
     files = {}
-    for name, data in contents.items():
-        stored = context.store.write(f"{folder}/{name}", data)
+    for name, content in contents.items():
+        stored = context.store.write(f"{folder}/{name}", content)
         files[name] = ReceiptFile(size=stored.size, sha256=stored.sha256)
     receipt = Receipt(
         kind="embedding",
@@ -230,25 +231,25 @@ def import_batch(context: RunContext, model: BaseModel, batch: JobBatch) -> None
             continue
         began = time.monotonic()
         try:
-            v = _given_embedding(context, model, job)
+            given = _given_embedding(context, model, job)
         except JobError as error:
             context.report(JobFailed(*job.key, "embedding", error.message, error.hint))
             continue
-        facts: dict[str, object] = {"norm": [float(row.norm()) for row in v]}
-        _store_embedding(context, job, v, facts, {}, context.run_facts(time.monotonic() - began))
+        facts: dict[str, object] = {"norm": [float(row.norm()) for row in given.v]}
+        _store_embedding(context, job, given, facts, {}, context.run_facts(time.monotonic() - began))
 
 
-def _given_embedding(context: RunContext, model: BaseModel, job: Job) -> Tensor:
-    """The embedding (tokens, width) in a job's source file; EmbeddingError where it can't be used with this model."""
+def _given_embedding(context: RunContext, model: BaseModel, job: Job) -> EmbeddingFile:
+    """The embedding in a job's source file; EmbeddingError where it can't be used with this model."""
     assert job.source is not None
     try:
         data = read_source(job.source)
     except OSError as error:
         raise EmbeddingError(f"{job.source}: cannot be read: {reason_of(error)}", "Put it back, then resume.") from None
-    v = read_embedding(data, job.source, allow_pickle=context.allow_pickle).v
-    if v.shape[1] != model.width:
+    given = read_embedding(data, job.source, allow_pickle=context.allow_pickle)
+    if given.v.shape[1] != model.width:
         raise EmbeddingError(
-            f"{job.source}: its vectors are {v.shape[1]} wide, the model's token embeddings {model.width}",
+            f"{job.source}: its vectors are {given.v.shape[1]} wide, the model's token embeddings {model.width}",
             "Use the base model that it was learned on: 768 is Stable Diffusion 1.x, 1024 is 2.x.",
         )
-    return v
+    return given

@@ -16,6 +16,7 @@ from crossinit_batch.cost import DECODING, drawing
 from crossinit_batch.digest import image_seed
 from crossinit_batch.errors import Interrupted, JobError
 from crossinit_batch.events import DenoiseStepDone, JobFailed
+from crossinit_batch.formats import EmbeddingFile
 from crossinit_batch.pace import Pace
 from crossinit_batch.picture_saver import DrawnPicture, PictureSaver
 from crossinit_batch.plan import Job, JobBatch, PlannedPicture
@@ -29,7 +30,7 @@ class PictureBatch:
 
     def __init__(self, context: RunContext, model: BaseModel, batch: JobBatch, empty: Tensor) -> None:
         self.context, self.model, self.batch, self.empty = context, model, batch, empty
-        self.embeddings: dict[tuple[str, str], Tensor] = {}
+        self.embeddings: dict[tuple[str, str], EmbeddingFile] = {}
         self.states: dict[tuple[tuple[str, str], int], Tensor] = {}
         self.pace = Pace(context, model)
 
@@ -65,7 +66,7 @@ class PictureBatch:
             if receipt is None or receipt.digest != job.digest:
                 continue
             try:
-                self.embeddings[job.key] = stored_embedding(self.context.store, receipt).v
+                self.embeddings[job.key] = stored_embedding(self.context.store, receipt)
             except JobError as error:
                 self.context.report(JobFailed(*job.key, "render", error.message, error.hint))
 
@@ -120,19 +121,20 @@ class PictureBatch:
         states: dict[tuple[tuple[str, str], int], Tensor] = {}
         for picture in chunk:
             key = (picture.job.key, picture.number)
-            v = self.embeddings.get(picture.job.key)
-            if v is None:
+            embedding = self.embeddings.get(picture.job.key)
+            if embedding is None:
                 states[key] = self.empty
             elif key not in states:
                 try:
-                    states[key] = (
-                        self.states[key] if key in self.states else encode_prompt(self.model, picture.prompt.text, v)
-                    )
+                    states[key] = self.states[key] if key in self.states else self._encoded(picture, embedding)
                 except JobError as error:
                     self._give_up(picture.job, error.message, error.hint)
                     states[key] = self.empty
         self.states = states
         return [states[picture.job.key, picture.number] for picture in chunk]
+
+    def _encoded(self, picture: PlannedPicture, embedding: EmbeddingFile) -> Tensor:
+        return encode_prompt(self.model, picture.prompt.text, embedding.v, embedding.stand_in)
 
     def _give_up(self, job: Job, reason: str, hint: str) -> None:
         """Report a job as failed and draw no more of its pictures."""

@@ -251,8 +251,11 @@ def _hash(path: str) -> Photograph:
 
 def method_parts(method: Method, model: PlannedModel, seed: int) -> dict[str, Any]:
     """What decides an embedding besides the identity."""
+    settings = method.learned.model_dump(mode="json", exclude={"init"})
+    if settings["place"] == "input":
+        del settings["place"]  # it was the only one once, and what was made then stands
     return {
-        "settings": method.learned.model_dump(mode="json", exclude={"init"}),
+        "settings": settings,
         "init": init_parts(method.learned.init),
         "model": model.fingerprint,
         "dtype": model.dtype,

@@ -10,7 +10,9 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteS
 from torch import Tensor
 
 from crossinit_batch.base_model import BaseModel
+from crossinit_batch.conditioning import Captions
 from crossinit_batch.draws import initial_latents
+from crossinit_batch.prompts import SLOT
 from crossinit_batch.settings import RenderSettings
 
 SCHEDULERS: dict[str, Any] = {
@@ -20,16 +22,17 @@ SCHEDULERS: dict[str, Any] = {
 }
 
 
-def encode_prompt(model: BaseModel, text: str, v: Tensor | None) -> Tensor:
+def encode_prompt(model: BaseModel, text: str, v: Tensor | None, stand_in: Tensor | None = None) -> Tensor:
     """Hidden states (1, length, width) of a prompt with v (tokens, width) in its slot.
 
-    Encoded alone, so that they do not depend on what else is encoded.
+    With a `stand_in` v lives in the text encoder's output. Encoded alone, so that they do not depend on what else is
+    encoded.
     """
-    caption = model.caption(text, tokens=0 if v is None else v.shape[0])
     with torch.no_grad():
-        if v is None or caption.slot is None:
-            return model.encode_text(caption.ids)
-        return model.encode_text(caption.ids, torch.tensor([caption.slot]), v[None].to(model.device))
+        if v is None or SLOT not in text:
+            return model.encode_text(model.caption(text, tokens=0).ids)
+        captions = Captions(model, [text], v.shape[0], stand_in)
+        return captions.states(torch.tensor([0]), v[None].to(model.device))
 
 
 def denoise(

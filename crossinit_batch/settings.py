@@ -100,6 +100,11 @@ class EmbeddingSettings(Settings):
         "l2: the distance, mean over the vectors, as the released code has it.",
     )
     init: InitSettings = Field(default_factory=InitSettings, description="Where v starts.")
+    place: Literal["input", "output"] = Field(
+        "input",
+        description="Where v lives: in the text encoder's input, as a token embedding; or, as an ablation, in its "
+        "output, where other tools cannot load it.",
+    )
     templates: Literal["face", "object"] = Field(
         "face", description="Training captions: face has 'face of {} person' inside, object the bare {}."
     )

@@ -23,8 +23,8 @@ def store(tmp_path: Path) -> Store:
 def test_webui_files_are_named_after_people_and_have_its_key(store: Store, tmp_path: Path) -> None:
     plan = a_plan()
     store_all(store, plan)
-    written = export_embeddings(store, "webui", str(tmp_path / "embeddings"))
-    assert written == [str(tmp_path / f"embeddings/{name}.safetensors") for name in ("ada", "bob")]
+    written = export_embeddings(store, "webui", str(tmp_path / "embeddings")).written
+    assert written == tuple(str(tmp_path / f"embeddings/{name}.safetensors") for name in ("ada", "bob"))
     for path, job in zip(written, plan.jobs, strict=True):
         with safe_open(path, framework="pt") as file:
             assert list(file.keys()) == ["emb_params"]
@@ -34,8 +34,8 @@ def test_webui_files_are_named_after_people_and_have_its_key(store: Store, tmp_p
 def test_diffusers_folders_hold_one_token_each(store: Store, tmp_path: Path) -> None:
     plan = a_plan()
     store_all(store, plan)
-    written = export_embeddings(store, "diffusers", str(tmp_path / "d"))
-    assert written == [str(tmp_path / f"d/{name}/learned_embeds.safetensors") for name in ("ada", "bob")]
+    written = export_embeddings(store, "diffusers", str(tmp_path / "d")).written
+    assert written == tuple(str(tmp_path / f"d/{name}/learned_embeds.safetensors") for name in ("ada", "bob"))
     found = read_embedding(Path(written[1]).read_bytes(), "bob")
     assert found.token == "<bob>" and torch.equal(found.v, vector_of(plan.jobs[1]))
 
@@ -43,7 +43,7 @@ def test_diffusers_folders_hold_one_token_each(store: Store, tmp_path: Path) -> 
 @pytest.mark.parametrize("form", FORMATS)
 def test_several_methods_have_a_folder_each(store: Store, form: str) -> None:
     store_all(store, a_plan(methods=("cross-init", "cross-init-fast")))
-    written = export_embeddings(store, form, None)
+    written = export_embeddings(store, form, None).written
     assert len(written) == len(set(written)) == 4
     assert all(path.startswith(f"{store}/export-{form}/cross-init") for path in written)
 
@@ -54,7 +54,23 @@ def test_only_what_is_done_is_exported(store: Store, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="has no embedding yet"):
         export_embeddings(store, "webui", None)
     store_embedding(store, plan, plan.jobs[1])
-    assert export_embeddings(store, "webui", str(tmp_path / "e")) == [str(tmp_path / "e/bob.safetensors")]
+    assert export_embeddings(store, "webui", str(tmp_path / "e")).written == (str(tmp_path / "e/bob.safetensors"),)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_lives_in_the_encoders_output_is_left_out_and_alone_refused(store: Store, form: str) -> None:
+    plan = a_plan(methods=("cross-init", "cross-init-fast"))
+    write_plan(store, plan)
+    for job in plan.jobs[2:]:
+        store_embedding(store, plan, job, stand_in=True)
+    with pytest.raises(RequestError, match="lives in the text encoder's output") as caught:
+        export_embeddings(store, form, None)
+    assert "render --embeddings" in caught.value.hint
+    for job in plan.jobs[:2]:
+        store_embedding(store, plan, job)
+    exported = export_embeddings(store, form, None)
+    assert len(exported.written) == 2 and all("/cross-init/" in path for path in exported.written)
+    assert exported.left_out == ("cross-init-fast",)
 
 
 def test_a_damaged_embedding_is_not_passed_on(store: Store) -> None:

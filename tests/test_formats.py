@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors import safe_open
 from safetensors.torch import load, save
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -22,6 +23,7 @@ from crossinit_batch.formats import (
     read_embedding,
     token_of,
 )
+from crossinit_batch.tensor_file import dump_tensors
 
 WIDTH = 32
 V = torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(0))
@@ -84,6 +86,44 @@ def test_diffusers_loads_our_folder_without_arguments(pipeline: StableDiffusionP
     assert expanded == "a photo of <ada> <ada>_1"
     assert torch.equal(vectors_in_prompt(pipeline, "a photo of <ada>"), V)
     assert torch.equal(vectors_in_prompt(pipeline, "a photo of a <ada> person, smiling"), V)
+
+
+def test_what_lives_in_the_encoders_output_keeps_its_stand_in_and_its_place(tmp_path: Path) -> None:
+    data = dump_learned_embeds(V, "ada", METADATA, 2 * V)
+    found = read_embedding(data, "ada")
+    assert torch.equal(found.v, V) and found.stand_in is not None and torch.equal(found.stand_in, 2 * V)
+    assert (found.token, found.metadata) == ("<ada>", METADATA)
+    (tmp_path / "ada.safetensors").write_bytes(data)
+    with safe_open(tmp_path / "ada.safetensors", framework="pt") as file:
+        assert file.metadata()["place"] == "output"
+
+
+def test_a_file_that_says_nothing_of_a_place_is_of_the_encoders_input() -> None:
+    for metadata in (METADATA, {**METADATA, "place": "input"}):
+        found = read_embedding(dump_learned_embeds(V, "ada", metadata), "ada")
+        assert found.stand_in is None and found.metadata == METADATA
+
+
+def test_diffusers_refuses_what_lives_in_the_encoders_output(pipeline: StableDiffusionPipeline, tmp_path: Path) -> None:
+    """Taken for token embeddings it would draw somebody else without a word."""
+    (tmp_path / "learned_embeds.safetensors").write_bytes(dump_learned_embeds(V, "ada", METADATA, 2 * V))
+    with pytest.raises(ValueError, match="state dictionary is incorrect"):
+        pipeline.load_textual_inversion(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "place", "words"),
+    [
+        ({"<ada>": V}, "output", "which this version cannot use"),
+        ({"<ada>": V, "stand_in": V}, "middle", "for the place 'middle'"),
+        ({"<ada>": V, "stand_in": V[:1]}, "output", r"shapes \(2, 32\) and \(1, 32\)"),
+        ({"<ada>": V, "stand_in": V * float("nan")}, "output", "NaN or infinite"),
+        ({"<ada>": V, "stand_in": V}, "input", "2 tensors"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_refused(tensors: dict[str, torch.Tensor], place: str, words: str) -> None:
+    with pytest.raises(EmbeddingError, match=words):
+        read_embedding(dump_tensors(tensors, {"place": place}), "ada")
 
 
 @pytest.mark.parametrize(

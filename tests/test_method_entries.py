@@ -78,6 +78,7 @@ MISTAKES = [
     ),
     (ADA + "methods: [{name: x, use: cross-init, learning_rate: 0}]", 2, 53, "above 0"),
     (ADA + "methods: [{name: x, use: cross-init, flip: 3}]", 2, 44, "expected true or false"),
+    (ADA + "methods: [{name: x, use: cross-init, place: outptu}]", 2, 45, "outptu"),
     (ADA + "methods: [{name: x, use: cross-init, steps: []}]", 2, 45, "the list is empty"),
     (ADA + "methods: [{name: x, use: cross-init, steps: [3, 0]}]", 2, 49, "at least 1"),
     (ADA + "methods: [{name: x, use: cross-init, steps: [3, some]}]", 2, 49, "a whole number"),

@@ -16,6 +16,7 @@ from crossinit_batch.base_model import BaseModel
 from crossinit_batch.micro_batch import MicroBatch
 from crossinit_batch.model_source import locate_model
 from crossinit_batch.optimize import Optimization, Progress, Subject, regularizer
+from crossinit_batch.prompts import TRAINING_TEMPLATES
 from crossinit_batch.settings import EmbeddingSettings, ModelSettings
 from crossinit_batch.tensor_file import TensorFileError
 
@@ -48,8 +49,10 @@ def _settings(**changes: object) -> EmbeddingSettings:
     return EmbeddingSettings(**{"steps": 6, "batch_size": 2, **changes})  # type: ignore[arg-type]
 
 
-def _learned(model: BaseModel, subjects: Sequence[Subject], settings: EmbeddingSettings) -> Progress:
-    optimization = Optimization(model, subjects, _start(), settings, seed=3)
+def _learned(
+    model: BaseModel, subjects: Sequence[Subject], settings: EmbeddingSettings, stand_in: Tensor | None = None
+) -> Progress:
+    optimization = Optimization(model, subjects, _start(), settings, seed=3, stand_in=stand_in)
     assert optimization.run(lambda _step, _loss: True)
     return optimization.snapshot()
 
@@ -213,6 +216,53 @@ def test_when_all_identities_have_failed_the_loss_is_not_a_number(model: BaseMod
     assert optimization.run(lambda _step, loss: not told.append(loss()))  # type: ignore[func-returns-value]
     assert all(math.isnan(loss) for loss in told)
     assert optimization.snapshot().failed_at.tolist() == [0]
+
+
+# --- in the text encoder's output ---
+
+
+def test_in_the_output_the_encoder_reads_every_caption_once_however_many_steps(model: BaseModel) -> None:
+    captions = len(TRAINING_TEMPLATES["face"])
+    for steps in (1, 40):
+        before = replace(model.counters)
+        final = _learned(model, [_subject("ada"), _subject("bob")], _settings(steps=steps), _stand_in())
+        assert model.counters.text_encodes - before.text_encodes == captions
+        assert model.counters.unet_forwards - before.unet_forwards == steps * 4
+    assert (final.v - _start()).abs().max() > 1e-3
+    assert final.trajectory[:, :, 2:].isnan().all() and not final.trajectory[:, :, :2].isnan().any()
+
+
+def test_in_the_output_what_stands_in_matters_and_the_start_is_v_init(model: BaseModel) -> None:
+    """The same start and draws: another stand-in is another context for v, and none at all another method."""
+    before, steps = _start(), _settings()
+    ours = _learned(model, [_subject("ada")], steps, _stand_in())
+    assert ours.losses[0, 0, 1] == 0 and (ours.v[0] - before).norm() > 0
+    assert (ours.v - _learned(model, [_subject("ada")], steps, 2 * _stand_in()).v).abs().max() > 1e-6
+    assert (ours.v - _learned(model, [_subject("ada")], steps).v).abs().max() > 1e-4
+
+
+def test_in_the_output_an_identity_learns_the_same_alone_among_eight_and_in_parts(model: BaseModel) -> None:
+    settings, people = _settings(steps=10), [_subject(name) for name in NAMES]
+    together = _learned(model, people, settings, _stand_in())
+    alone = _learned(model, [_subject("dee")], settings, _stand_in())
+    torch.testing.assert_close(alone.v[0], together.v[NAMES.index("dee")], rtol=0, atol=1e-5)
+    parts = _learned(replace(model, learning=MicroBatch(3)), people, settings, _stand_in())
+    torch.testing.assert_close(parts.v, together.v, rtol=0, atol=1e-5)
+
+
+def test_in_the_output_a_run_that_is_cut_ends_bit_for_bit_as_one_that_is_not(model: BaseModel) -> None:
+    subjects, settings = [_subject("ada"), _subject("bob", 2)], _settings(steps=12)
+    whole = _learned(model, subjects, settings, _stand_in())
+    first = Optimization(model, subjects, _start(), settings, seed=3, stand_in=_stand_in())
+    first.run(lambda step, _loss: step < 5)
+    progress = Progress.load(first.snapshot().dump(["a", "b"]), "checkpoint", ["a", "b"])
+    second = Optimization(model, subjects, _start(), settings, 3, progress, _stand_in())
+    assert second.run(lambda _step, _loss: True)
+    assert _parts(second.snapshot()) == _parts(whole)
+
+
+def _stand_in() -> Tensor:
+    return 0.1 * torch.randn(2, 32, generator=torch.Generator().manual_seed(98))
 
 
 # --- parts that memory allows ---

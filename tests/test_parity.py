@@ -17,8 +17,9 @@ from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from crossinit_batch.base_model import BaseModel
+from crossinit_batch.conditioning import stand_in_of
 from crossinit_batch.draws import StepDraws, draw_step
-from crossinit_batch.initial_vector import initial_vector
+from crossinit_batch.initial_vector import InitialVector, initial_vector
 from crossinit_batch.methods import PRESETS
 from crossinit_batch.model_source import locate_model
 from crossinit_batch.optimize import Optimization, Subject
@@ -83,7 +84,14 @@ class ScriptTrainer:
             others[self.rows] = False
             with torch.no_grad():
                 self.table[others] = self.original[others]
-        return self.table.detach()[self.rows]
+        return self.learned().detach()
+
+    def learned(self) -> Tensor:
+        return self.table[self.rows]
+
+    def encoded(self, input_ids: Tensor) -> Tensor:
+        hidden: Tensor = self.text_encoder(input_ids)[0]
+        return hidden
 
     def _loss(self, pictures: list[np.ndarray], templates: list[str], draw: StepDraws) -> Tensor:
         mean, std = self._moments(pictures, draw)
@@ -94,7 +102,7 @@ class ScriptTrainer:
             captions, padding="max_length", truncation=True, max_length=77, return_tensors="pt"
         ).input_ids
         assert all(sum(int(row == one) for one in ids) == 1 for ids in input_ids for row in self.rows)
-        hidden = self.text_encoder(input_ids)[0]
+        hidden = self.encoded(input_ids)
         prediction = self.unet(noisy, draw.timestep, hidden).sample
         if self.noise_scheduler.config.prediction_type == "epsilon":
             target = draw.noise
@@ -119,22 +127,44 @@ class ScriptTrainer:
         return posterior.mean, posterior.std
 
     def _distance(self) -> Tensor:
-        learned = self.table[self.rows]
+        learned = self.learned()
         if self.settings.regularizer == "squared-l2":
             return sum(((one - start) ** 2).sum() for one, start in zip(learned, self.start, strict=True))  # type: ignore[return-value]
         return functional.pairwise_distance(learned, self.start, p=2).mean()
 
 
-def _ours(folder: Path, settings: EmbeddingSettings, pictures: list[np.ndarray]) -> tuple[Tensor, Tensor]:
+class OutputTrainer(ScriptTrainer):
+    """The same script with the ablation: the encoder reads the mean name, and its output there is what is trained."""
+
+    def __init__(self, folder: Path, settings: EmbeddingSettings, start: Tensor, mean: Tensor) -> None:
+        super().__init__(folder, settings, mean, encode_together=False)
+        self.start = start
+        self.output = torch.nn.Parameter(start.clone())
+        self.table.requires_grad_(False)
+        self.optimizer = torch.optim.AdamW([self.output], lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+    def learned(self) -> Tensor:
+        return self.output
+
+    def encoded(self, input_ids: Tensor) -> Tensor:
+        hidden = self.text_encoder(input_ids)[0].clone()
+        for sample, ids in enumerate(input_ids.tolist()):
+            for row, vector in zip(self.rows, self.output, strict=True):
+                hidden[sample, ids.index(row)] = vector
+        return hidden
+
+
+def _ours(folder: Path, settings: EmbeddingSettings, pictures: list[np.ndarray]) -> tuple[Tensor, InitialVector]:
     """v (tokens, width) after the steps of our optimisation, and where it started."""
     source = locate_model(ModelSettings(id=str(folder)))
     assert source is not None
     model = BaseModel.load(source, torch.device("cpu"), "float32")
-    start = initial_vector(model, settings.init)[0].v_init
+    start = initial_vector(model, settings.init)[0]
     views = [_view(picture, mirrored) for picture in pictures for mirrored in (0, 1)]
     moments = [model.encode_image(torch.from_numpy(view.transpose(2, 0, 1).copy())[None]) for view in views]
     mean, std = (torch.cat(parts).unflatten(0, (-1, 2)) for parts in zip(*moments, strict=True))
-    optimization = Optimization(model, [Subject(IDENTITY, mean, std)], start, settings, SEED)
+    subjects, stand_in = [Subject(IDENTITY, mean, std)], stand_in_of(settings, start)
+    optimization = Optimization(model, subjects, start.v_init, settings, SEED, stand_in=stand_in)
     assert optimization.run(lambda _step, _loss: True)
     return optimization.snapshot().v[0], start
 
@@ -143,7 +173,7 @@ def _theirs(
     folder: Path,
     settings: EmbeddingSettings,
     pictures: list[np.ndarray],
-    start: Tensor,
+    start: InitialVector,
     *,
     encode_together: bool = False,
 ) -> Tensor:
@@ -162,7 +192,9 @@ def _theirs(
         )
         for step in range(settings.steps)
     ]
-    return ScriptTrainer(folder, settings, start, encode_together).train(pictures, templates, draws)
+    if settings.place == "output":
+        return OutputTrainer(folder, settings, start.v_init, start.v_bar).train(pictures, templates, draws)
+    return ScriptTrainer(folder, settings, start.v_init, encode_together).train(pictures, templates, draws)
 
 
 def _variant(preset: str, **changes: object) -> EmbeddingSettings:
@@ -179,6 +211,7 @@ def _variant(preset: str, **changes: object) -> EmbeddingSettings:
         ),
         pytest.param("pipeline_folder", _variant("textual-inversion", batch_size=2), 1, id="textual-inversion"),
         pytest.param("velocity_folder", _variant("cross-init", batch_size=2, flip=False), 1, id="v-prediction"),
+        pytest.param("pipeline_folder", _variant("cross-init", place="output"), 2, id="in-the-output"),
     ],
 )
 def test_thirty_steps_equal_the_script_of_diffusers(
@@ -189,7 +222,7 @@ def test_thirty_steps_equal_the_script_of_diffusers(
     pictures = [_pixels(number) for number in range(photographs)]
     ours, start = _ours(pipeline, settings, pictures)
     theirs = _theirs(pipeline, settings, pictures, start)
-    assert (ours - start).abs().max() > settings.learning_rate
+    assert (ours - start.v_init).abs().max() > settings.learning_rate
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
 
 
@@ -205,6 +238,12 @@ def test_the_comparison_feels_every_part(pipeline_folder: Path) -> None:
     """What any one of these changes does is far above the tolerance, which so hides no mistake in one."""
     plain = _variant("cross-init", steps=4, batch_size=2)
     before, _ = _ours(pipeline_folder, plain, [_pixels(0)])
-    for change in ({"flip": False}, {"weight_decay": 0.0}, {"regularization": 1e-2}, {"templates": "object"}):
+    for change in (
+        {"flip": False},
+        {"weight_decay": 0.0},
+        {"regularization": 1e-2},
+        {"templates": "object"},
+        {"place": "output"},
+    ):
         after, _ = _ours(pipeline_folder, plain.model_copy(update=change), [_pixels(0)])
         assert (after - before).abs().max() > 1e-4, change

@@ -9,6 +9,7 @@ import pytest
 
 from crossinit_batch import layout
 from crossinit_batch.batches import with_batches
+from crossinit_batch.digest import digest_of
 from crossinit_batch.errors import OutputError
 from crossinit_batch.manifest import Identity, Manifest
 from crossinit_batch.methods import PRESETS, Method
@@ -16,7 +17,9 @@ from crossinit_batch.model_source import ModelSource
 from crossinit_batch.plan import (
     DamagedPlan,
     Plan,
+    PlannedModel,
     make_plan,
+    method_parts,
     picture_digest,
     read_plan,
     write_plan,
@@ -45,6 +48,7 @@ OTHER_EMBEDDING: dict[str, Any] = {
     "templates": "object",
     "flip": False,
     "crop": "stretch",
+    "place": "output",
 }
 OTHER_INIT: dict[str, Any] = {
     "names": "names.txt",
@@ -114,6 +118,23 @@ def picture_digests(plan: Plan) -> list[str]:
 def with_settings(**changes: Any) -> tuple[Method, ...]:
     settings = EmbeddingSettings.model_validate({**dict(PRESETS["cross-init"]), **changes})
     return (Method("paper", "cross-init", settings), Method("quick", "cross-init", settings))
+
+
+WITHOUT_PLACE = {
+    "cross-init": "2ba9f47980dc7cabecd409fccf6e7f5f89507c0704f2e8b3d3003c4144febf26",
+    "cross-init-fast": "2856475b2d9b688de2430a4860692fdec11295b90bceaefd2e2a2071026bd7d4",
+    "cross-init-released": "12292e4afc1596a457d86909ef43b1c4b15a3d075fa9066ec2d74f7a17abbb84",
+    "textual-inversion": "9125a7a781b6baf9372b0f6b90c504fb6dc684f3368f6222a23cae4b6bc1a07e",
+}
+"""Digests from before a method could say on which side of the text encoder v lives."""
+
+
+@pytest.mark.parametrize("preset", WITHOUT_PLACE)
+def test_results_from_before_there_was_a_place_still_stand(preset: str) -> None:
+    settings = PRESETS[preset].model_copy(update={"init": InitSettings(words=("person",))})
+    model = PlannedModel(settings=ModelSettings(id="demo"), revision=None, fingerprint="f" * 64, dtype="float32")
+    decided = method_parts(Method(preset, preset, settings), model, 0)
+    assert digest_of("embedding", decided) == WITHOUT_PLACE[preset]
 
 
 def test_a_plan_has_every_job_and_picture_with_a_digest_of_its_own(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ def test_a_batch_may_mix_people_prompts_and_seeds(model: BaseModel) -> None:
     assert not torch.equal(together[0], together[2])
 
 
+def test_a_batch_may_mix_both_sides_of_the_text_encoder(model: BaseModel) -> None:
+    states = [encode_prompt(model, "a {}", _v()), encode_prompt(model, "a {}", _v(), _v(1))]
+    together = _drawn(model, [*states, encode_prompt(model, "", None)], [5, 5, 0], _settings())
+    assert not torch.equal(together[0], together[1])
+    for number, one in enumerate(states):
+        torch.testing.assert_close(together[number], _drawn(model, [one], [5], _settings())[0], rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("scheduler", ["dpmsolver++", "ddim", "euler"])
 def test_the_same_seed_gives_the_same_latents_to_the_bit(model: BaseModel, scheduler: str) -> None:
     states = [encode_prompt(model, "a {}", _v())]

@@ -72,12 +72,21 @@ def _measure(
     known = [way for way in ways.values() if way is not None]
     if known:
         figures.append(over_steps_figure(known, {way.method: colors[way.method] for way in known}, origin))
-    figures.append(through_blocks_figure([through_blocks(model, found) for found in learned.values()], colors, origin))
+    passing = {method: [one for one in found if not one.in_output] for method, found in learned.items()}
+    through = [through_blocks(model, found) for found in passing.values() if found]
+    if through:
+        figures.append(through_blocks_figure(through, {way.method: colors[way.method] for way in through}, origin))
     missing = [
         f"{method}: how {len(learned[method]) - told} of {len(learned[method])} embeddings went over the steps is not "
         "known, since they were given or made by an earlier version."
         for method, way in ways.items()
         if (told := way.identities if way else 0) < len(learned[method])
+    ]
+    missing += [
+        f"{method}: {len(found) - len(passing[method])} of {len(found)} embeddings live in the text encoder's output: "
+        "they have no E(v), and do not go through its blocks."
+        for method, found in learned.items()
+        if len(passing[method]) < len(found)
     ]
     return tables, figures, missing
 

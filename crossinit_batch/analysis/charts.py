@@ -65,7 +65,8 @@ def over_steps_chart(tables: Sequence[Measured], colors: Mapping[str, str]) -> F
         ):
             values = table.columns[name]
             seen = ~np.isnan(values).all(axis=0)
-            band(panel, steps[seen], values[:, seen], colors[table.method], style)
+            if seen.any():
+                band(panel, steps[seen], values[:, seen], colors[table.method], style)
     orientations.set_xlabel("optimisation steps done")
     if max(longest) > 4 * min(longest):
         orientations.set_xscale("symlog", linthresh=1)

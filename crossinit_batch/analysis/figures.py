@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from crossinit_batch.analysis import charts
 from crossinit_batch.analysis.chart_parts import rendered
 from crossinit_batch.analysis.measured import Measured, as_csv
@@ -53,7 +55,7 @@ def before_and_after_figure(tables: Sequence[Measured], colors: Mapping[str, str
         "Scale and orientation before and after learning. Top: norms of the initial vector v_init, of the learned "
         "embedding v, and of what the text encoder E puts out at their places, read alone between begin and end. "
         "Bottom: cosines between these vectors. A dot is one token of one identity, a bar the mean of a method. "
-        "The closer v_init already is to v, the less there was to learn."
+        f"The closer v_init already is to v, the less there was to learn.{_output_words(tables)}"
     )
     return _figure(
         "scale-and-orientation",
@@ -69,7 +71,7 @@ def over_steps_figure(tables: Sequence[Measured], colors: Mapping[str, str], ori
     caption = (
         "Scale and orientation over the optimisation steps. Top: norms of v (solid) and E(v) (dashed). Bottom: cosine "
         "of v with where it started, v_init (solid), and with E(v) (dashed). Means over tokens and identities"
-        f"{_band_words(tables)}. E(v) was looked at about 32 times a run."
+        f"{_band_words(tables)}. E(v) was looked at about 32 times a run.{_output_words(tables)}"
     )
     return _figure(
         "over-steps",
@@ -127,6 +129,17 @@ def words_figure(pairs: Sequence[WordPair], origin: Origin, drawn: str) -> Figur
 def _figure(name: str, title: str, caption: str, source: str, draw: Callable[[], Drawing], numbers: bytes) -> Figure:
     files = rendered(draw, title, f"{caption} {source}")
     return Figure(name, title, caption, source, {**files, "csv": numbers})
+
+
+def _output_words(tables: Sequence[Measured]) -> str:
+    """Which methods have no E(v), and why."""
+    names = [table.method for table in tables if np.isnan(table.columns["norm_E_v"]).all()]
+    if not names:
+        return ""
+    return (
+        f" In {', '.join(names)} v lives in the text encoder's output, where the others have E(v): what is shown as v "
+        "and v_init stands there, passes through no encoder, and has no E(v)."
+    )
 
 
 def _band_words(tables: Sequence[Measured]) -> str:

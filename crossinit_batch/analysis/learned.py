@@ -25,7 +25,8 @@ from crossinit_batch.wording import unknown
 class Learned:
     """One embedding v (tokens, width). `start` is None where it was given, not learned.
 
-    `trajectory` (steps, 4) is what its losses.csv says, None where an earlier version wrote that.
+    `trajectory` (steps, 4) is what its losses.csv says, None where an earlier version wrote that. What is `in_output`
+    lives in the text encoder's output: there is no E(v).
     """
 
     method: str
@@ -33,6 +34,7 @@ class Learned:
     v: Tensor
     start: InitialVector | None
     trajectory: NDArray[np.float64] | None
+    in_output: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,12 @@ def read_learned(store: Store, plan: Plan, chosen: Chosen) -> dict[str, list[Lea
             receipt = read_receipt(store, _receipt_name(job))
             if receipt is None or receipt.digest != job.digest:
                 continue
-            v = stored_embedding(store, receipt).v
+            embedding = stored_embedding(store, receipt)
             start = start_of(receipt.facts["initial"]) if "initial" in receipt.facts else None
             told = layout.LOSSES_FILE in receipt.files
             trajectory = read_trajectory(stored_file(store, receipt, layout.LOSSES_FILE)) if told else None
-            found.setdefault(method.name, []).append(Learned(*job.key, v, start, trajectory))
+            one = Learned(*job.key, embedding.v, start, trajectory, embedding.stand_in is not None)
+            found.setdefault(method.name, []).append(one)
     if not found:
         raise RequestError(
             f"{store} has none of the embeddings asked for yet", "`crossinit status` shows how far its run is."

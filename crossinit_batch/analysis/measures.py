@@ -26,9 +26,12 @@ _MOST_STEPS = 400
 
 
 def before_and_after(model: BaseModel, learned: Sequence[Learned]) -> Measured:
-    """Norms of v_init, v, E(v_init), E(v) and cosines between them, by identity and token (Figs. 2, 6 and 8)."""
+    """Norms of v_init, v, E(v_init), E(v) and cosines between them, by identity and token (Figs. 2, 6 and 8).
+
+    Not a number where v does not pass through E.
+    """
     v, v_init = [one.v for one in learned], _starts(learned)
-    after, before = _through(model, model.encode_alone, v), _through(model, model.encode_alone, v_init)
+    after, before = _encoded(model, learned, v), _encoded(model, learned, v_init)
     columns = {
         "norm_v_init": [scale(one) for one in v_init],
         "norm_v": [scale(one) for one in v],
@@ -66,7 +69,8 @@ def over_steps(learned: Sequence[Learned], ends: Measured) -> Measured | None:
 def through_blocks(model: BaseModel, learned: Sequence[Learned]) -> Measured:
     """v and v_init on their way through the text encoder, by block, identity and token (Fig. 7).
 
-    Norms of both, the cosine between them, and the cosine of v's state with E(v), where it ends.
+    Norms of both, the cosine between them, and the cosine of v's state with E(v), where it ends. All of `learned` live
+    in the encoder's input.
     """
     v, v_init = [one.v for one in learned], _starts(learned)
     after, before = _through(model, model.block_states, v, axis=1), _through(model, model.block_states, v_init, axis=1)
@@ -94,6 +98,16 @@ def _identities(learned: Sequence[Learned]) -> tuple[str, ...]:
 def _starts(learned: Sequence[Learned]) -> list[Tensor]:
     """v_init of each; not a number where v was given."""
     return [one.start.v_init if one.start else torch.full_like(one.v, torch.nan) for one in learned]
+
+
+def _encoded(model: BaseModel, learned: Sequence[Learned], vectors: Sequence[Tensor]) -> list[Tensor]:
+    """E of each vector (tokens, width); not a number for what lives in the encoder's output."""
+    passing = [vector for one, vector in zip(learned, vectors, strict=True) if not one.in_output]
+    encoded = iter(_through(model, model.encode_alone, passing))
+    return [
+        torch.full_like(vector, torch.nan) if one.in_output else next(encoded)
+        for one, vector in zip(learned, vectors, strict=True)
+    ]
 
 
 def _through(

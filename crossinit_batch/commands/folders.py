@@ -9,7 +9,7 @@ import typer
 
 from crossinit_batch.commands.options import Json, Offline, OutputArgument, go_offline
 from crossinit_batch.errors import OutputError
-from crossinit_batch.terminal import out, tell
+from crossinit_batch.terminal import out, say, tell
 
 
 def plan(
@@ -94,5 +94,8 @@ def export(
     from crossinit_batch.export import export_embeddings
     from crossinit_batch.store import Store
 
-    for path in export_embeddings(Store(output), format, to):
+    exported = export_embeddings(Store(output), format, to)
+    for path in exported.written:
         tell(path)
+    for method in exported.left_out:
+        say(f"{method} is left out: its embeddings live in the text encoder's output, where no other tool loads them")

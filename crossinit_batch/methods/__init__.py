@@ -40,7 +40,8 @@ class Method:
         if self.settings is None:
             return "given embeddings"
         kept = f", {self.settings.regularizer} {self.settings.regularization:g}" if self.settings.regularization else ""
+        place = ", v in the text encoder's output" if self.settings.place == "output" else ""
         return (
             f"{self.settings.steps} steps x {self.settings.batch_size}, "
-            f"learning rate {self.settings.learning_rate:g}{kept}"
+            f"learning rate {self.settings.learning_rate:g}{kept}{place}"
         )
