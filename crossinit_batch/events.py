@@ -25,7 +25,7 @@ class _Happening:
 class RunStarted(_Happening):
     """A run begins: totals, and what an earlier run has done of them.
 
-    `steps` are the optimisation steps still to do, summed over identities.
+    `steps` are the optimisation steps still to do, summed over identities; `scores` the pictures to be judged.
     """
 
     name: str
@@ -38,6 +38,8 @@ class RunStarted(_Happening):
     images: int
     images_done: int
     steps: int
+    scores: int = 0
+    scores_done: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,15 @@ class EmbeddingDone(_Happening):
 @dataclass(frozen=True)
 class ImagesDone(_Happening):
     """`images` more pictures of an identity were stored."""
+
+    method: str
+    identity: str
+    images: int
+
+
+@dataclass(frozen=True)
+class ImagesJudged(_Happening):
+    """`images` more pictures of an identity were judged; their scores are not stored yet."""
 
     method: str
     identity: str
@@ -138,7 +149,10 @@ class Warned(_Happening):
 
 @dataclass(frozen=True)
 class RunFinished(_Happening):
-    """A run came to its end: what it did, what `failed`, and what it `skipped` as already done."""
+    """A run came to its end: what it did, what `failed`, and what it `skipped` as already done.
+
+    `scores` are pictures whose scores it stored.
+    """
 
     output: str
     embeddings: int
@@ -146,6 +160,7 @@ class RunFinished(_Happening):
     failed: int
     skipped: int
     seconds: float
+    scores: int = 0
 
 
 @dataclass(frozen=True)
@@ -163,6 +178,7 @@ Event = (
     | DenoiseStepDone
     | EmbeddingDone
     | ImagesDone
+    | ImagesJudged
     | ScoresDone
     | CheckpointSaved
     | JobFailed

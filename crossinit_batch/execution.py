@@ -104,7 +104,7 @@ class Execution:
         if self.share is not None:
             forget_record(store, self.share)
         ours = self._ours(inventory)
-        tally(self._started(ours))
+        tally(self._started(ours, inventory))
         for line in _changes(inventory, ours):
             tally(Note(line))
         if idle := self._idle_cores(inventory):
@@ -150,7 +150,8 @@ class Execution:
                 inventory = assemble_again(self.store, self.plan).inventory
         skipped = sum(state.has_embedding for state in ours)
         tally = self.tally
-        tally(RunFinished(self.store.url, tally.embeddings, tally.images, len(failures), skipped, seconds))
+        made = (tally.embeddings, tally.images)
+        tally(RunFinished(self.store.url, *made, len(failures), skipped, seconds, tally.scores))
         missing = sum(not inventory.is_done(inventory.states[state.job.key]) for state in ours)
         return RunResult(self.store, inventory, failures, missing if self.source else 0, assembled)
 
@@ -216,23 +217,28 @@ class Execution:
     def _out_of_time(self) -> None:
         self._tell_stop("time ran out in the middle of a step, which is given up; the last checkpoint stands")
 
-    def _started(self, ours: list[JobState]) -> RunStarted:
+    def _started(self, ours: list[JobState], inventory: Inventory) -> RunStarted:
+        """What this run begins with; where only scores are asked for, nothing else counts."""
+        plan, made = self.plan, ours if self.source else []
+        judged = [inventory.pictures_to_judge(state) if not self.source else plan.pictures_a_job for state in ours]
         steps = sum(
-            self.plan.method(state.job.method).learned.steps
-            for state in ours
+            plan.method(state.job.method).learned.steps
+            for state in made
             if not state.has_embedding and state.job.source is None
         )
         return RunStarted(
-            name=f"{self.plan.name}, shard {self.share}" if self.share else self.plan.name,
+            name=f"{plan.name}, shard {self.share}" if self.share else plan.name,
             output=self.store.url,
-            model=self.plan.model.label,
+            model=plan.model.label,
             device=self.placement.label,
-            dtype=self.plan.model.dtype,
-            embeddings=len(ours),
-            embeddings_done=sum(state.has_embedding for state in ours),
-            images=len(ours) * self.plan.pictures_a_job,
-            images_done=sum(len(state.pictures) for state in ours),
+            dtype=plan.model.dtype,
+            embeddings=len(made),
+            embeddings_done=sum(state.has_embedding for state in made),
+            images=len(made) * plan.pictures_a_job,
+            images_done=sum(len(state.pictures) for state in made),
             steps=steps,
+            scores=sum(judged) if plan.judges else 0,
+            scores_done=sum(inventory.pictures_scored(state) for state in ours),
         )
 
 

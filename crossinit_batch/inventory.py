@@ -61,6 +61,15 @@ class Inventory:
         """How many of a job's pictures have scores."""
         return len(state.scored) * self.plan.render.images_per_prompt
 
+    def pictures_to_judge(self, state: JobState) -> int:
+        """How many of a job's pictures can be scored as they stand: those of prompts that are drawn whole."""
+        plan = self.plan
+        whole = [
+            all(picture.name in state.pictures for picture in plan.pictures_of_prompt(state.job, number))
+            for number in range(len(plan.prompts))
+        ]
+        return sum(whole) * plan.render.images_per_prompt
+
     @property
     def pending(self) -> list[tuple[Job, bool]]:
         """Jobs with something left to do, each with whether it still needs its embedding."""

@@ -19,6 +19,7 @@ from crossinit_batch.events import (
     DenoiseStepDone,
     Event,
     ImagesDone,
+    ImagesJudged,
     JobFailed,
     Note,
     RunFinished,
@@ -76,7 +77,7 @@ class Bars:
         """Count the event, and print it above the bars if it should stay."""
         with self._lock:
             self._tally.take(event)
-            if isinstance(event, StepDone | DenoiseStepDone | ImagesDone):
+            if isinstance(event, StepDone | DenoiseStepDone | ImagesDone | ImagesJudged):
                 self._counted_at = self._clock()
             lines = sentences(event, self._tally) if isinstance(event, (*_PRINTED, *_STYLES)) else []
         if self._tally.finished:
@@ -107,10 +108,15 @@ class Bars:
     def _rows(self, width: int) -> Iterator[_Row]:
         tally, start = self._tally, self._tally.start
         failed = Text(f"{tally.failed} failed" if tally.failed else "", style="red")
-        if start.embeddings:
-            yield _row("embeddings", tally.embeddings, start.embeddings, failed)
-        if start.images:
-            yield _row("images", tally.images, start.images, Text("") if start.embeddings else failed)
+        totals = (
+            ("embeddings", tally.embeddings, start.embeddings),
+            ("images", tally.images, start.images),
+            ("scores", tally.judged, start.scores),
+        )
+        for label, done, total in totals:
+            if total:
+                yield _row(label, done, total, failed)
+                failed = Text("")
         batches = list(tally.batches.values())
         for step in batches[:_MOST_BATCHES]:
             yield _row(shown(step.method), step.step, step.steps, Text(_detail(step, width)))

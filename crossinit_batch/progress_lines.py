@@ -16,6 +16,7 @@ from crossinit_batch.events import (
     EmbeddingDone,
     Event,
     ImagesDone,
+    ImagesJudged,
     JobFailed,
     Note,
     RunFinished,
@@ -60,7 +61,7 @@ class Lines:
         self._tally.take(event)
         if self._quiet and not isinstance(event, LOUD):
             return
-        if isinstance(event, StepDone | DenoiseStepDone):
+        if isinstance(event, StepDone | DenoiseStepDone | ImagesJudged):
             if self._clock() - self._spoke_at < _SECONDS_BETWEEN_STEPS:
                 return
             self._spoke_at = self._clock()
@@ -106,8 +107,12 @@ def sentences(event: Event, tally: Tally) -> list[str]:
         case ImagesDone():
             done = f"{count(event.images, 'image')} done ({_images(tally)})"
             return [f"{shown(event.method)}: {shown(event.identity)}: {done}"]
+        case ImagesJudged():
+            judged = f"{count(event.images, 'image')} judged"
+            return [f"{shown(event.method)}: {shown(event.identity)}: {judged}; {_overall(tally)}"]
         case ScoresDone():
-            return [f"{shown(event.method)}: {shown(event.identity)}: {count(event.images, 'image')} scored"]
+            done = f"{count(event.images, 'image')} scored ({_scores(tally)})"
+            return [f"{shown(event.method)}: {shown(event.identity)}: {done}"]
         case CheckpointSaved():
             return [f"{shown(event.method)}: {people(event.identities)}: checkpoint at step {event.step}"]
         case JobFailed():
@@ -153,8 +158,11 @@ def time_left(tally: Tally) -> str:
 
 
 def _started(event: RunStarted) -> list[str]:
-    todo = [_todo(event.embeddings - event.embeddings_done, event.embeddings, "embedding")]
+    todo = []
+    if event.embeddings or not event.scores:
+        todo += [_todo(event.embeddings - event.embeddings_done, event.embeddings, "embedding")]
     todo += [_todo(event.images - event.images_done, event.images, "image")] if event.images else []
+    todo += [_todo(event.scores - event.scores_done, event.scores, "image") + " to judge"] if event.scores else []
     todo += [f"{count(event.steps, 'optimisation step')} to go"] if event.steps else []
     return [
         f"{shown(event.name)}: {', '.join(todo)}",
@@ -173,7 +181,9 @@ def _labelled(label: str, text: str) -> list[str]:
 
 
 def _outcome(event: RunFinished) -> str:
-    parts = [count(event.embeddings, "embedding"), count(event.images, "image")]
+    made = event.embeddings or event.images or not event.scores
+    parts = [count(event.embeddings, "embedding"), count(event.images, "image")] if made else []
+    parts += [f"{count(event.scores, 'image')} scored"] if event.scores else []
     parts += [f"{event.failed} failed"] if event.failed else []
     parts += [f"{event.skipped} already done"] if event.skipped else []
     return ", ".join(parts)
@@ -187,9 +197,14 @@ def _images(tally: Tally) -> str:
     return f"{tally.images}/{tally.start.images} images"
 
 
+def _scores(tally: Tally) -> str:
+    return f"{tally.judged}/{tally.start.scores} scores"
+
+
 def _overall(tally: Tally) -> str:
     parts = [_embeddings(tally)] if tally.start.embeddings else []
     parts += [_images(tally)] if tally.start.images else []
+    parts += [_scores(tally)] if tally.start.scores else []
     parts += [f"{tally.failed} failed"] if tally.failed else []
     return ", ".join([*parts, time_left(tally)]).removesuffix(", ")
 

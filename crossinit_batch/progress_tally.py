@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,10 +12,12 @@ from crossinit_batch.events import (
     EmbeddingDone,
     Event,
     ImagesDone,
+    ImagesJudged,
     JobFailed,
     RunFinished,
     RunInterrupted,
     RunStarted,
+    ScoresDone,
     StepDone,
 )
 
@@ -57,6 +60,32 @@ class Pace:
         return self._seconds / self._work if self._work > 0 else None
 
 
+class _Pictures:
+    """One kind of work on pictures: how many are `left`, how many of them are done but not stored, and its pace."""
+
+    def __init__(self, left: int) -> None:
+        self.left = float(left)
+        self.ahead = 0.0
+        self.pace = Pace()
+
+    @property
+    def remaining(self) -> float:
+        """Pictures that still take time."""
+        return max(self.left - self.ahead, 0.0)
+
+    def advance(self, pictures: float) -> float:
+        """Count work on pictures before they are stored; the work."""
+        self.ahead += pictures
+        return pictures
+
+    def store(self, pictures: int) -> float:
+        """Count pictures as stored; the work in them that was not told before, as storing adds seconds, no work."""
+        self.left -= pictures
+        told = min(self.ahead, pictures)
+        self.ahead -= told
+        return pictures - told
+
+
 class Tally:
     """Counts of a run; the time between two events of work goes to the kind of the later one.
 
@@ -73,16 +102,16 @@ class Tally:
         self.started_at = self._clock()
         self.embeddings = self.start.embeddings_done
         self.images = self.start.images_done
+        self.scores = self.start.scores_done
         self.failed = 0
         self.batches: dict[tuple[str, tuple[str, ...]], StepDone] = {}
         self.drawing: DenoiseStepDone | None = None
         self.finished = False
         self._lost_embeddings = 0
         self._steps_left = float(self.start.steps)
-        self._images_left = float(self.start.images - self.start.images_done)
-        self._drawn_ahead = 0.0
         self._step_pace = Pace()
-        self._image_pace = Pace()
+        self._drawn = _Pictures(self.start.images - self.start.images_done)
+        self._judged = _Pictures(self.start.scores - self.start.scores_done)
         self._last_work: float | None = None
 
     def take(self, event: Event) -> None:
@@ -95,11 +124,15 @@ class Tally:
                 self._take_step(event)
             case DenoiseStepDone():
                 self.drawing = event if event.step < event.steps else None
-                drawn = event.images / max(event.steps, 1)
-                self._drawn_ahead += drawn
-                self._worked(self._image_pace, drawn)
+                self._worked(self._drawn.pace, self._drawn.advance(event.images / max(event.steps, 1)))
             case ImagesDone():
-                self._take_images(event)
+                self.images += event.images
+                self._worked(self._drawn.pace, self._drawn.store(event.images))
+            case ImagesJudged():
+                self._worked(self._judged.pace, self._judged.advance(event.images))
+            case ScoresDone():
+                self.scores += event.images
+                self._worked(self._judged.pace, self._judged.store(event.images))
             case EmbeddingDone():
                 self.embeddings += 1
                 self._forget(event.method, event.identity)
@@ -111,6 +144,11 @@ class Tally:
                 self.drawing = None
 
     @property
+    def judged(self) -> int:
+        """Pictures that are scored, those whose scores are about to be stored too."""
+        return self.scores + round(self._judged.ahead)
+
+    @property
     def elapsed(self) -> float:
         """Seconds since the run started."""
         return self._clock() - self.started_at
@@ -120,8 +158,8 @@ class Tally:
         """How long the rest will take, or None before anything was timed."""
         embedded = self.embeddings + self._lost_embeddings >= self.start.embeddings
         steps = 0.0 if embedded else max(self._steps_left, 0.0)
-        images = max(self._images_left - self._drawn_ahead, 0.0)
-        parts = [(steps, self._step_pace.seconds_per_unit), (images, self._image_pace.seconds_per_unit)]
+        parts = [(steps, self._step_pace.seconds_per_unit)]
+        parts += [(kind.remaining, kind.pace.seconds_per_unit) for kind in (self._drawn, self._judged)]
         needed = [(work, pace) for work, pace in parts if work > 1e-6]
         if needed and all(pace is None for _, pace in needed):
             return None
@@ -138,20 +176,13 @@ class Tally:
         self._steps_left -= len(event.identities)
         self._worked(self._step_pace, len(event.identities))
 
-    def _take_images(self, event: ImagesDone) -> None:
-        self.images += event.images
-        self._images_left -= event.images
-        ahead = min(self._drawn_ahead, event.images)
-        self._drawn_ahead -= ahead
-        # Where denoising steps were reported the pictures are timed by them; storing adds seconds, no work.
-        self._worked(self._image_pace, event.images - ahead)
-
     def _take_failure(self, event: JobFailed) -> None:
         self.failed += 1
+        jobs = self.start.embeddings or math.inf
+        self._judged.left -= self.start.scores / jobs
         if event.stage == "evaluate":
             return
-        each = self.start.images / self.start.embeddings if self.start.embeddings else 0.0
-        self._images_left -= each
+        self._drawn.left -= self.start.images / jobs
         if event.stage in _AFTER_EMBEDDING:
             return
         step = self._forget(event.method, event.identity)

@@ -7,10 +7,10 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 
@@ -20,6 +20,7 @@ from crossinit_batch.events import (
     EmbeddingDone,
     Event,
     ImagesDone,
+    ImagesJudged,
     JobFailed,
     Note,
     Reporter,
@@ -122,14 +123,14 @@ def test_a_terminal_gets_bars_and_what_matters_above(terminal_of: None) -> None:
     assert "\x1b[2J" not in screen and "SECRET" not in text
 
 
-def test_the_bars_show_the_batch_its_loss_and_the_time_left(terminal_of: None) -> None:
+def still_bars(clock: Callable[[], float]) -> tuple[Any, Callable[[int], str]]:
+    """Bars that nothing refreshes, and what they show at a width."""
     from rich.console import Console
 
     from crossinit_batch.progress_bars import Bars
     from crossinit_batch.safe_stream import SafeStream
 
-    now = 0.0
-    bars = Bars(SafeStream(Terminal()), clock=lambda: now)
+    bars = Bars(SafeStream(Terminal()), clock=clock)
     bars._live = type("Still", (), {"start": lambda self: None, "stop": lambda self: None})()  # type: ignore[assignment]
 
     def screen(width: int) -> str:
@@ -137,6 +138,12 @@ def test_the_bars_show_the_batch_its_loss_and_the_time_left(terminal_of: None) -
         Console(file=page, width=width).print(bars)
         return page.getvalue()
 
+    return bars, screen
+
+
+def test_the_bars_show_the_batch_its_loss_and_the_time_left(terminal_of: None) -> None:
+    now = 0.0
+    bars, screen = still_bars(lambda: now)
     assert screen(80).strip() == ""
     for event in (START, StepDone("cross-init", IDS, 1, 3, 0.5)):
         bars.take(event)
@@ -155,6 +162,17 @@ def test_the_bars_show_the_batch_its_loss_and_the_time_left(terminal_of: None) -
     assert "and 3 more batches" in screen(100)
     bars.take(DenoiseStepDone("m", 8, 3, 50))
     assert re.search(r"drawing .* 3/50 8 at once", screen(100))
+
+
+def test_the_bars_count_scoring_also_where_there_is_nothing_else(terminal_of: None) -> None:
+    for embeddings in (4, 0):
+        bars, screen = still_bars(lambda: 0.0)
+        bars.take(RunStarted("n", "out", "demo", "cpu", "float32", embeddings, embeddings, 0, 0, 0, 32, 8))
+        bars.take(ImagesJudged("m", "ada", 4))
+        bars.take(JobFailed("m", "bob", "evaluate", "damaged", ""))
+        lines = [line.split() for line in screen(100).splitlines()]
+        assert [line[0] for line in lines[:-1]] == (["embeddings", "scores"] if embeddings else ["scores"])
+        assert "12/32" in lines[-2] and lines[0][-2:] == ["1", "failed"]
 
 
 def test_long_names_of_a_batch_are_cut_but_counted() -> None:

@@ -13,11 +13,13 @@ from crossinit_batch.events import (
     EmbeddingDone,
     Event,
     ImagesDone,
+    ImagesJudged,
     JobFailed,
     Note,
     RunFinished,
     RunInterrupted,
     RunStarted,
+    ScoresDone,
     StepDone,
     Warned,
 )
@@ -119,6 +121,31 @@ def test_what_completes_or_goes_wrong_is_written_at_once() -> None:
         "hello",
         "finished in 12 min 3 s: 1 embedding, 8 images, 1 failed, 4 already done; out/x",
     ]
+
+
+def test_scoring_is_counted_at_the_start_on_the_way_and_at_the_end() -> None:
+    clock = Clock()
+    stream = io.StringIO()
+    lines = Lines(SafeStream(stream), False, clock, lambda: NOW)
+    lines.take(RunStarted("n", "out", "demo", "cpu", "float32", 2, 2, 16, 16, 0, scores=16, scores_done=4))
+    for _ in range(3):
+        clock.now += 6.0
+        lines.take(ImagesJudged("m", "ada", 2))
+    lines.take(ScoresDone("m", "ada", 6))
+    lines.take(RunFinished("out", 0, 0, 0, 2, 20.0, scores=6))
+    assert [line[10:] for line in stream.getvalue().splitlines()] == [
+        "n: 0 of 2 embeddings, 0 of 16 images, 12 of 16 images to judge",
+        "model demo on cpu in float32",
+        "output out",
+        "m: ada: 2 images judged; 2/2 embeddings, 16/16 images, 8/16 scores, 24 s left",
+        "m: ada: 6 images scored (10/16 scores)",
+        "finished in 20 s: 6 images scored, 2 already done; out",
+    ]
+
+
+def test_where_only_scores_are_asked_for_nothing_else_is_counted() -> None:
+    lines = lines_of(RunStarted("n", "out", "demo", "cpu", "float32", 0, 0, 0, 0, 0, scores=16, scores_done=4))
+    assert lines[0][10:] == "n: 12 of 16 images to judge"
 
 
 def test_quiet_leaves_warnings_failures_and_the_end() -> None:

@@ -6,9 +6,11 @@ from crossinit_batch.events import (
     DenoiseStepDone,
     EmbeddingDone,
     ImagesDone,
+    ImagesJudged,
     JobFailed,
     RunFinished,
     RunStarted,
+    ScoresDone,
     StepDone,
 )
 from crossinit_batch.progress_tally import Tally, TimeLeft, duration
@@ -99,6 +101,39 @@ def test_a_failure_in_evaluation_takes_nothing() -> None:
     steps(tally, clock, ("a", "b"), 1, 5, 2.0)
     tally.take(JobFailed("m", "z", "evaluate", "no face", ""))
     assert tally.left == TimeLeft(pytest.approx(30.0), False)
+
+
+def test_scoring_is_timed_by_what_is_judged_and_counted_by_what_is_stored_too() -> None:
+    clock = Clock()
+    tally = Tally(clock)
+    tally.take(RunStarted("n", "o", "demo", "cpu", "float32", 2, 0, 16, 0, 0, scores=16, scores_done=4))
+    for _ in range(2):
+        clock.now += 2.0
+        tally.take(ImagesDone("m", "a", 8))
+    assert (tally.scores, tally.left) == (4, None)  # how long judging takes is not known yet
+    for judged in range(1, 4):
+        clock.now += 6.0
+        tally.take(ImagesJudged("m", "a", 2))
+        assert (tally.scores, tally.judged) == (4, 4 + 2 * judged)
+    # 12 are left, 6 of them judged, 3 s each.
+    assert tally.left == TimeLeft(pytest.approx(18.0), False)
+    tally.take(ScoresDone("m", "a", 6))
+    assert (tally.scores, tally.judged, tally.left) == (10, 10, TimeLeft(pytest.approx(18.0), False))
+
+
+def test_a_job_that_fails_takes_its_scores_along() -> None:
+    clock = Clock()
+    tally = Tally(clock)
+    tally.take(RunStarted("n", "o", "demo", "cpu", "float32", 4, 4, 0, 0, 0, scores=40))
+    for _ in range(2):
+        clock.now += 5.0
+        tally.take(ImagesJudged("m", "a", 5))
+    tally.take(ScoresDone("m", "a", 10))
+    assert tally.left == TimeLeft(pytest.approx(30.0), False)
+    tally.take(JobFailed("m", "b", "evaluate", "damaged", ""))
+    assert tally.left == TimeLeft(pytest.approx(20.0), False)
+    tally.take(JobFailed("m", "c", "render", "damaged", ""))
+    assert tally.left == TimeLeft(pytest.approx(10.0), False)
 
 
 def test_a_machine_that_slept_does_not_spoil_the_estimate() -> None:

@@ -25,7 +25,7 @@ from crossinit_batch.evaluation.scores import (
     dump_scores,
     load_scores,
 )
-from crossinit_batch.events import JobFailed, ScoresDone, Warned
+from crossinit_batch.events import ImagesJudged, JobFailed, ScoresDone, Warned
 from crossinit_batch.personalize import photograph_bytes
 from crossinit_batch.photograph import open_photograph
 from crossinit_batch.plan import Job, JobBatch
@@ -72,6 +72,7 @@ class Scorer:
                 if self.context.stop:
                     raise Interrupted("stopped between two prompts' scores")
                 rows[number] = self._score_cell(job, number, images)
+                self.context.report(ImagesJudged(*job.key, len(rows[number])))
         except (Interrupted, JobError) as error:
             stopped = error
         if len(rows) > stood:

@@ -22,7 +22,7 @@ from crossinit_batch.evaluation.alignment import aligned
 from crossinit_batch.evaluation.detection import FaceDetector
 from crossinit_batch.evaluation.networks import Network
 from crossinit_batch.evaluation.scores import PictureScore, load_scores
-from crossinit_batch.events import ScoresDone, Warned
+from crossinit_batch.events import ImagesJudged, RunFinished, RunStarted, ScoresDone, Warned
 from crossinit_batch.inventory import take_inventory
 from crossinit_batch.plan import read_plan
 from crossinit_batch.run import evaluate
@@ -80,6 +80,9 @@ def expected_score(small: SmallRun, judges: Any, identity: str, picture: str) ->
 def test_a_run_scores_what_it_draws(small: SmallRun, judges: dict[str, Any]) -> None:
     result, record = small.run()
     assert result.exit_code == 0 and scored(record) == 2 * 2 * 6
+    (start,), (end,) = record.of(RunStarted), record.of(RunFinished)
+    assert (start.scores, start.scores_done, end.scores) == (24, 0, 24)
+    assert [event.images for event in record.of(ImagesJudged)] == [2] * 12  # one event a prompt
     for identity in ("ada", "cy"):
         scores = scores_of(small, "paper", identity)
         assert len(scores) == 6 and all(-1 <= score.prompt <= 1 for score in scores if score.prompt is not None)
@@ -132,8 +135,9 @@ def test_stopped_while_scoring_it_goes_on_where_it_was(small: SmallRun) -> None:
     cut = small.at("cut")
     with pytest.raises(Interrupted):
         cut.run(Recorder(when=lambda event, number: isinstance(event, ScoresDone) and number == 3))
-    first = scored(cut.resume()[1])
-    assert first == 6  # of the fourth job
+    _, resumed = cut.resume()
+    assert scored(resumed) == 6  # of the fourth job
+    assert (resumed.of(RunStarted)[0].scores, resumed.of(RunStarted)[0].scores_done) == (24, 18)
     assert {**tree_of(cut.store), layout.MANIFEST: ""} == {**whole, layout.MANIFEST: ""}
 
 
@@ -154,6 +158,8 @@ def test_evaluate_scores_a_folder_without_its_model(small: SmallRun, judges: dic
     record = Recorder()
     result = evaluate(small.store, settings, record, record.stop, RunOptions("cpu"))
     assert result.exit_code == 0 and scored(record) == 24
+    (start,) = record.of(RunStarted)
+    assert (start.embeddings, start.images, start.steps, start.scores) == (0, 0, 0, 24)
     for name in ("paper/ada", "quick/cy"):
         assert small.store.read(f"{name}/scores/scores.csv") == evaluated.store.read(f"{name}/scores/scores.csv")
     plan = read_plan(small.store)
@@ -170,6 +176,7 @@ def test_evaluate_draws_nothing_and_keeps_what_failed_before(small: SmallRun, ju
     settings = EvaluationSettings.model_validate(judges)
     result = evaluate(small.store, settings, record, record.stop, RunOptions("cpu"))
     assert scored(record) == 24 and result.exit_code == 1
+    assert record.of(RunStarted)[0].scores == 24  # nothing of the person who could not be drawn
     assert small.store.read(layout.FAILURES) == before
 
 
