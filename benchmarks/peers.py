@@ -117,7 +117,7 @@ class Bench:
 
         folder = self.scratch / "wide"
         make_architecture(folder, WIDE)
-        return self._loops("wide", str(folder), 1, 1, 4 * self.options.loop_steps)
+        return self._loops("wide", str(folder), 1, 1, 2 * self.options.loop_steps)
 
     def _peers(self, request: Request) -> Cost:
         """Every identity in a process of its own, one after the other."""
@@ -187,7 +187,10 @@ class Bench:
             import torch
             from diffusers import StableDiffusionPipeline
 
-            StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32).save_pretrained(copy)
+            from crossinit_batch.libraries import quiet_libraries
+
+            with quiet_libraries():
+                StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32).save_pretrained(copy)
         return copy
 
     def _fresh(self, name: str) -> Path:
@@ -264,7 +267,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=25, help="optimisation steps of `whole`, as the fast method has")
     parser.add_argument("--batch", type=int, default=8, help="samples a step")
     parser.add_argument("--denoise-steps", type=int, default=25, help="of `whole`")
-    parser.add_argument("--loop-steps", type=int, default=10, help="that are timed of `learning`; four times of `wide`")
+    parser.add_argument(
+        "--loop-steps", type=int, default=10, help="that are timed of `learning`; twice as many of `wide`"
+    )
     parser.add_argument("--output", type=Path, help="the JSON file")
     options = parser.parse_args()
     if options.diffusers and not (options.diffusers / SCRIPT).is_file():
