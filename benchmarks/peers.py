@@ -23,18 +23,18 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from crossinit_run import Request, crossinit, environment
 from machine import cores, machine
+from peer_run import SCRIPT, Peer, alone, expect
 from results_file import RESULTS, print_table, write_results
 from timed_process import Cost, timed
 from turns import Comparison, in_turns
 
 HERE = Path(__file__).parent
-SCRIPT = "examples/textual_inversion/textual_inversion.py"
 PROMPTS = (
     "a photo of a {} person",
     "a photo of a {} person with a happy expression",
@@ -72,37 +72,30 @@ def main() -> None:
     write_results(options.output or RESULTS / f"peers-{options.device}.json", facts)
 
 
-@dataclass(frozen=True)
-class Faces:
-    """Drawn strangers: the files, and a folder for each of them alone, as the script wants it."""
-
-    files: list[Path]
-    folders: list[Path]
-
-
 class Bench:
     """The cases, in a folder of their own."""
 
     def __init__(self, options: argparse.Namespace, scratch: Path) -> None:
+        from crossinit_batch.demo.faces import write_faces
+
         self.options, self.scratch = options, scratch
-        self.faces = _draw_faces(options.identities, scratch / "faces")
-        self.prompts = PROMPTS[: options.prompts]
+        self.faces = write_faces(options.identities, scratch / "faces")
+        self.peer = Peer(options.device, options.precision, options.diffusers, scratch)
         self.our_precision = "float32" if options.device == "cpu" else "bfloat16"
-        self.number = 0
 
     def whole(self) -> dict[str, Any]:
         """From the first command to the last file."""
         options = self.options
         request = Request(
             model=options.model,
-            pictures=self.faces.files,
-            prompts=self.prompts,
+            pictures=self.faces,
+            prompts=PROMPTS[: options.prompts],
             images=options.images,
             steps=options.steps,
             batch=options.batch,
             denoise_steps=options.denoise_steps,
         )
-        found = self._in_turns("whole", lambda: self._peers(request), lambda: self._ours(request))
+        found = self._in_turns("whole", lambda: self.peer.run(request), lambda: self._ours(request))
         pictures = len(request.pictures) * len(request.prompts) * request.images
         return _case("whole", found, {"identities": len(request.pictures), "pictures": pictures})
 
@@ -119,36 +112,16 @@ class Bench:
         make_architecture(folder, WIDE)
         return self._loops("wide", str(folder), 1, 1, 2 * self.options.loop_steps)
 
-    def _peers(self, request: Request) -> Cost:
-        """Every identity in a process of its own, one after the other."""
-        return sum((self._peer(request, folder) for folder in self.faces.folders), Cost())
-
-    def _peer(self, request: Request, faces: Path) -> Cost:
-        options, output = self.options, self._fresh("peer")
-        model = self._model_folder()
-        environ = environment()
-        words = [f"--model={model}", f"--pictures={faces}", f"--output={output}", f"--device={options.device}"]
-        words += [f"--images={request.images}", f"--denoise-steps={request.denoise_steps}"]
-        words += [f"--guidance={request.guidance}", *(f"--prompt={prompt}" for prompt in request.prompts)]
-        words += [f"--steps={request.steps}", f"--batch={request.batch}", f"--precision={options.precision}"]
-        learned = Cost()
-        if options.diffusers:
-            learned, _ = timed(_script(options.diffusers, model, faces, output, request), environ)
-            words.append(f"--embedding={output / 'learned_embeds.safetensors'}")
-        drawn, _ = timed([sys.executable, str(HERE / "peer_textual_inversion.py"), *words], environ)
-        made = len(list(output.glob("*/*.png")))
-        _expect(made, len(request.prompts) * request.images, "the peer's pictures")
-        return learned + drawn
-
     def _ours(self, request: Request) -> Cost:
-        """One run with a worker a core, from an empty cache."""
-        options, output = self.options, self._fresh("ours")
-        manifest = request.write(output.with_suffix(".yaml"), output)
+        """One run with a worker a core, from an empty cache; SystemExit where a picture is missing."""
+        options, output, cache = self.options, self.scratch / "ours", self.scratch / "empty"
+        for folder in (output, cache):
+            shutil.rmtree(folder, ignore_errors=True)
+        manifest = request.write(self.scratch / "ours.yaml", output)
         where = ["--workers", str(options.workers)] if options.workers > 1 else ["--device", options.device]
-        environ = environment(self._fresh("cache"))
-        cost, _ = crossinit("run", str(manifest), "--quiet", *where, environ=environ)
-        made = len(list(output.glob("learned/*/images/*/*.png")))
-        _expect(made, len(request.pictures) * len(request.prompts) * request.images, "our pictures")
+        cost, _ = crossinit("run", str(manifest), "--quiet", *where, environ=environment(cache))
+        wanted = len(request.pictures) * len(request.prompts) * request.images
+        expect(output, "learned/*/images/*/*.png", wanted)
         return cost
 
     def _loops(self, case: str, model: str, identities: int, batch: int, steps: int) -> dict[str, Any]:
@@ -165,68 +138,13 @@ class Bench:
             last[way] = json.loads(printed.splitlines()[-1])
             return Cost(**last[way]["step_of_one"])
 
-        faces = self.faces
         found = self._in_turns(
-            case, lambda: loop("peer", faces.folders[0]), lambda: loop("crossinit", faces.files[0].parent)
+            case, lambda: loop("peer", alone(self.faces[0])), lambda: loop("crossinit", self.faces[0].parent)
         )
         return _case(case, found, {"identities": identities, "batch": batch, "steps": steps, "last_pair": last})
 
     def _in_turns(self, case: str, peer: Callable[[], Cost], ours: Callable[[], Cost]) -> Comparison:
         return in_turns(peer, ours, self.options.pairs, lambda line: print(f"{case}: {line}", flush=True))
-
-    def _model_folder(self) -> Path:
-        """The model for the peer; in float32 for its own script, which takes weights as they lie on the disk."""
-        from crossinit_batch.model_source import fetched_model
-        from crossinit_batch.settings import ModelSettings
-
-        folder = fetched_model(ModelSettings(id=self.options.model)).folder
-        if not self.options.diffusers:
-            return folder
-        copy = self.scratch / "float32"
-        if not copy.is_dir():
-            import torch
-            from diffusers import StableDiffusionPipeline
-
-            from crossinit_batch.libraries import quiet_libraries
-
-            with quiet_libraries():
-                StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32).save_pretrained(copy)
-        return copy
-
-    def _fresh(self, name: str) -> Path:
-        """A folder that was not there before; what the turn before has left of that name is removed."""
-        shutil.rmtree(self.scratch / f"{name}-{self.number}", ignore_errors=True)
-        self.number += 1
-        return self.scratch / f"{name}-{self.number}"
-
-
-def _draw_faces(count: int, folder: Path) -> Faces:
-    from crossinit_batch.demo.faces import write_faces
-
-    files = write_faces(count, folder / "all")
-    folders = []
-    for file in files:
-        folders.append(folder / file.stem)
-        folders[-1].mkdir()
-        shutil.copy(file, folders[-1])
-    return Faces(files, folders)
-
-
-def _script(checkout: Path, model: Path, faces: Path, output: Path, request: Request) -> list[str]:
-    """The command line of diffusers' own script."""
-    resolution = json.loads((model / "vae/config.json").read_text())["sample_size"]
-    return [
-        *(sys.executable, str(checkout / SCRIPT)),
-        *("--pretrained_model_name_or_path", str(model), "--train_data_dir", str(faces), "--output_dir", str(output)),
-        *("--placeholder_token", "<person>", "--initializer_token", "person", "--num_vectors", "2"),
-        *("--learnable_property", "object", "--resolution", str(resolution), "--learning_rate", "5e-3"),
-        *("--train_batch_size", str(request.batch), "--max_train_steps", str(request.steps)),
-    ]
-
-
-def _expect(made: int, wanted: int, what: str) -> None:
-    if made != wanted:
-        raise SystemExit(f"{made} instead of {wanted} of {what} were made: this is no comparison")
 
 
 def _case(name: str, found: Comparison, settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,14 @@
-"""The U-Net alone: seconds a call forward, and forward and back to the text states, against the counted floor."""
+"""The U-Net alone: seconds a call forward, and forward and back to the text states, against the counted floor.
+
+    python benchmarks/unet_speed.py --model FOLDER --samples 64 [--device cuda]
+
+prints how long the first compiled call takes with what the cache folder holds: one line of JSON.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +16,14 @@ from dataclasses import dataclass
 
 import torch
 from device_clock import Clock, peak_gib, reset_peak
+from learning_loop import loaded
 from torch.nn.attention import SDPBackend
 
 from crossinit_batch.architecture import Architecture
 from crossinit_batch.base_model import BaseModel
+from crossinit_batch.compilation import compile_unet
 from crossinit_batch.cost import BACKWARD
+from crossinit_batch.device import choose_device, resolve_dtype
 from crossinit_batch.micro_batch import is_out_of_memory, release_memory
 
 WORKS = {"forward": 1.0, "forward and back": 1.0 + BACKWARD}
@@ -106,6 +116,14 @@ class UnetSpeed:
         return clock.read().wall
 
 
+def compiled_call(model: BaseModel, samples: int, repeats: int) -> tuple[float, Speed]:
+    """Seconds until the first compiled call of a shape is done, and the speed of those after it."""
+    speed = UnetSpeed(model, repeats)
+    compile_unet(model, str(model.dtype).removeprefix("torch."))
+    first = speed.call("forward", samples)
+    return first, speed.measure("compiled", "forward", samples)
+
+
 def matrix_speed(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second of a product of two large matrices, at its best: what counts are held against."""
     side = 8192 if device.type == "cuda" else 1024
@@ -116,3 +134,19 @@ def matrix_speed(device: torch.device, dtype: torch.dtype) -> float:
         torch.mm(one, one)
         times.append(clock.read().wall)
     return float(2 * side**3 / min(times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="demo", help="a folder in diffusers' layout, or demo")
+    parser.add_argument("--samples", type=int, required=True)
+    parser.add_argument("--device", help="such as cuda; the best one if left out")
+    options = parser.parse_args()
+    device = choose_device(options.device)
+    model = loaded(options.model, str(device), resolve_dtype("auto", device))
+    seconds, _ = compiled_call(model, options.samples, repeats=1)
+    print(json.dumps({"seconds": seconds}))
+
+
+if __name__ == "__main__":
+    main()
