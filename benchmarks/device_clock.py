@@ -29,7 +29,6 @@ class Clock:
 def reset_peak(device: torch.device) -> None:
     """Forget how much memory was held before, where the device knows."""
     if device.type == "cuda":
-        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 

@@ -68,7 +68,7 @@ class UnetSpeed:
         """The sweep by each way of attention that the device may have, and no other."""
         found: list[Speed] = []
         before = self.model.attention
-        for backend in ATTENTION[self.model.device.type]:
+        for backend in ATTENTION.get(self.model.device.type, []):
             self.model.attention = [backend]
             found += self.sweep(f"attention: {backend.name.partition('_')[0].lower()}", sizes)
         self.model.attention = before
