@@ -11,10 +11,11 @@ from crossinit_batch.errors import CrossinitError
 from crossinit_batch.events import JobFailed
 from crossinit_batch.inventory import Inventory, read_failures, take_inventory
 from crossinit_batch.plan import Plan
+from crossinit_batch.publication import publishing
 from crossinit_batch.shards import read_records
 from crossinit_batch.showcase import write_gallery, write_report
 from crossinit_batch.storage.failures import reason_of
-from crossinit_batch.store import Store
+from crossinit_batch.store import Store, json_bytes
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ def unsettled(inventory: Inventory, failures: Sequence[JobFailed]) -> list[JobFa
 
 def write_failures(store: Store, failures: Sequence[JobFailed]) -> None:
     """Write failures.json, or remove it where nothing failed."""
-    if failures:
-        store.write_json(layout.FAILURES, {"failures": failure_rows(failures)})
-    else:
-        store.remove(layout.FAILURES)
+    with publishing(store, "failures") as pages:
+        if failures:
+            pages.write(layout.FAILURES, json_bytes({"failures": failure_rows(failures)}))
+        else:
+            store.remove(layout.FAILURES)
 
 
 def failure_rows(failures: Sequence[JobFailed]) -> list[dict[str, str]]:

@@ -24,7 +24,10 @@ from crossinit_batch.store import Store
 
 @dataclass(frozen=True)
 class JobState:
-    """One job: its embedding's state with the reason, the pictures that are done, by name, and the prompts scored."""
+    """One job: its embedding's state with the reason, the pictures that are done, by name, and the prompts scored.
+
+    `has_initial`: the initial vector that its embedding started from is there.
+    """
 
     job: Job
     embedding: Literal["done", "new", "stale"]
@@ -32,6 +35,7 @@ class JobState:
     pictures: frozenset[str]
     seconds: float | None
     scored: frozenset[int] = frozenset()
+    has_initial: bool = True
 
     @property
     def has_embedding(self) -> bool:
@@ -55,7 +59,7 @@ class Inventory:
 
     def is_drawn(self, state: JobState) -> bool:
         """Whether only scores can be missing."""
-        return state.has_embedding and len(state.pictures) == self.plan.pictures_a_job
+        return state.has_embedding and state.has_initial and len(state.pictures) == self.plan.pictures_a_job
 
     def pictures_scored(self, state: JobState) -> int:
         """How many of a job's pictures have scores."""
@@ -124,6 +128,7 @@ def _state(store: Store, plan: Plan, job: Job, sizes: Mapping[str, int]) -> JobS
         _pictures_done(plan, job, images, sizes),
         seconds,
         _prompts_scored(store, plan, job, images, sizes),
+        "initial" not in receipt.facts or receipt.facts["initial"] in sizes,
     )
 
 

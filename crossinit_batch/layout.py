@@ -11,6 +11,7 @@ study/index.html  study/pictures/<digest>.png|jpg     study.csv
 scores.csv  summary.csv  report.md  report.html  failures.json
 _state/checkpoints/<batch digest>.safetensors  only while a batch is being optimised
 _state/studies/<study>.json                    which picture of a study is whose; not for participants
+_state/receipts/<group>.json                   what files that are no job's were when they were published
 _state/aside/…                                 files that did not match their receipt
 _state/run.lock  _state/<part>.lock            who is at work here, on a disk
 _state/leases/<name>.<n>.json                  the same in a bucket, while somebody is
@@ -37,6 +38,7 @@ STUDY_PICTURES = "study/pictures"
 STUDY_TALLY = "study.csv"
 STUDY_KEYS = "_state/studies"
 CHECKPOINTS = "_state/checkpoints"
+PUBLICATIONS = "_state/receipts"
 ASIDE = "_state/aside"
 LOCK = "_state/run.lock"
 LEASES = "_state/leases"
@@ -69,6 +71,10 @@ RESERVED_NAMES = frozenset(
 
 def initial_vector(digest: str) -> str:
     return f"initial/{digest[:16]}.safetensors"
+
+
+def publication(group: str) -> str:
+    return f"{PUBLICATIONS}/{group}.json"
 
 
 def part_lock(part: str) -> str:

@@ -175,18 +175,31 @@ def print_verification(store: Store, found: Verification, stream: TextIO, *, rep
     """Print what `verify` found."""
     if as_json:
         findings = [{"file": finding.name, "problem": finding.problem} for finding in found.findings]
-        stream.write(json.dumps({"files": found.files, "digest": found.digest, "findings": findings}) + "\n")
+        facts = {"files": found.files, "digest": found.digest, "findings": findings, "unlisted": found.unlisted}
+        stream.write(json.dumps(facts) + "\n")
         return
     if not found.files and not found.findings:
         stream.write(f"{store}: no receipt, so nothing to verify\n")
         return
+    _print_list(stream, "listed by no receipt, so not checked", list(found.unlisted))
     _print_list(stream, "damaged", [f"{finding.name}: {finding.problem}" for finding in found.findings], most=100)
-    good = found.files - len(found.findings)
-    stream.write(f"{max(good, 0)} of {found.files} files match their receipts; digest {found.digest[:16]}\n")
+    good = found.files - sum(finding.is_of_content for finding in found.findings)
+    stream.write(f"{good} of {found.files} files match their receipts; digest {found.digest[:16]}\n")
     if found.findings:
-        stream.write(
-            "Set aside; `crossinit resume` makes them again.\n" if repaired else "`--repair` sets them aside.\n"
-        )
+        stream.write(_remedies(found) if repaired else "`--repair` sets them aside.\n")
+
+
+def _remedies(found: Verification) -> str:
+    """What makes the files again that were set aside."""
+    names = {finding.name for finding in found.findings}
+    plan = names & {layout.PLAN, layout.MANIFEST}
+    extras = {name for name in names if name.startswith(("analysis/", "study"))}
+    lines = ["Run the manifest again: it makes a new plan, and keeps what is done."] if plan else []
+    if names - plan - extras:
+        lines.append("Set aside; `crossinit resume` makes them again.")
+    if extras:
+        lines.append("Set aside; `crossinit analyze` and `crossinit study` make their pages again.")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _counts(inventory: Inventory) -> dict[str, dict[str, int]]:

@@ -24,10 +24,11 @@ from crossinit_batch.optimize import Optimization, Progress, Subject
 from crossinit_batch.pace import Pace
 from crossinit_batch.photograph import open_photograph, square, to_samples
 from crossinit_batch.plan import Job, JobBatch, Photograph
+from crossinit_batch.publication import is_published, publishing
 from crossinit_batch.receipts import Receipt, ReceiptFile, write_receipt
 from crossinit_batch.settings import EmbeddingSettings
 from crossinit_batch.storage.failures import reason_of
-from crossinit_batch.store import read_source
+from crossinit_batch.store import Store, read_source
 from crossinit_batch.tensor_file import TensorFileError
 
 _REPORT_EVERY_ON_GPU = 10
@@ -63,6 +64,7 @@ def learn_batch(context: RunContext, model: BaseModel, batch: JobBatch, start: I
     _optimize(context, optimization, batch.method, digests, checkpoint)
     seconds = (time.monotonic() - began) / len(members)
     final = optimization.snapshot()
+    store_initial(context.store, start)
     run = {**context.run_facts(seconds), **model.reduced("learning")}
     for number, (job, _) in enumerate(members):
         if job in missing:
@@ -168,20 +170,25 @@ def _store_learned(
         )
         return
     v, losses = final.v[number], final.losses[:, number]
-    initial = layout.initial_vector(start.digest)
-    if context.store.read(initial) is None:
-        context.store.write(initial, start.dump())
     facts = {
         "steps": final.step,
         "loss_last_10": float(losses[-10:, 0].mean()),
         "norm": [float(row.norm()) for row in v],
         "norm_initial": [float(row.norm()) for row in start.v_init],
         "cosine_to_initial": [float(cosine) for cosine in torch.cosine_similarity(v, start.v_init)],
-        "initial": initial,
+        "initial": layout.initial_vector(start.digest),
     }
     extra = {layout.LOSSES_FILE: dump_losses(losses, final.trajectory[:, number])}
     stand_in = stand_in_of(context.plan.method(job.method).learned, start)
     _store_embedding(context, job, EmbeddingFile(v, stand_in=stand_in), facts, extra, run)
+
+
+def store_initial(store: Store, start: InitialVector) -> None:
+    """Keep the initial vector that a batch starts from beside what comes of it, where it does not stand there whole."""
+    name, group = layout.initial_vector(start.digest), f"initial-{start.digest[:16]}"
+    if not is_published(store, group, name):
+        with publishing(store, group) as files:
+            files.write(name, start.dump())
 
 
 def _store_embedding(

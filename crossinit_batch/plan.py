@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossinit_batch import __version__, layout
-from crossinit_batch.digest import digest_of, sha256
+from crossinit_batch.digest import canonical, digest_of, sha256
 from crossinit_batch.errors import OutputError
 from crossinit_batch.init_source import init_parts
 from crossinit_batch.manifest import Manifest
@@ -22,9 +21,11 @@ from crossinit_batch.picture_text import model_label
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.settings import ComputeSettings, EvaluationSettings, ModelSettings, RenderSettings
 from crossinit_batch.storage.failures import reason_of
-from crossinit_batch.store import Store, read_source
+from crossinit_batch.store import Store, json_bytes, read_source
 
 SCHEMA = 1
+_CONTENT = "content"
+"""The key in the file under which the digest of all others stands."""
 
 
 class DamagedPlan(OutputError):
@@ -283,8 +284,9 @@ def picture_digest(plan: Plan, picture: PlannedPicture) -> str:
 
 
 def dump_plan(plan: Plan) -> bytes:
-    """The plan as the JSON file that stands in the output folder."""
-    return (json.dumps(plan.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """The plan as the JSON file that stands in the output folder; it says what it is, since runs go by it."""
+    value = plan.model_dump(mode="json")
+    return json_bytes({**value, _CONTENT: sha256(canonical(value))})
 
 
 def write_plan(store: Store, plan: Plan) -> None:
@@ -315,8 +317,9 @@ def read_plan(store: Store) -> Plan | None:
             f"{store}/{layout.PLAN} is of schema {value.get('plan')!r}, this crossinit writes {SCHEMA}",
             "Use the version of crossinit that made this folder, or another output folder.",
         )
+    content = value.pop(_CONTENT, None)
     try:
-        return Plan.model_validate(value)
+        plan = Plan.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -324,3 +327,9 @@ def read_plan(store: Store) -> Plan | None:
             f"{store}/{layout.PLAN} is damaged at {place}: {first['msg']}",
             "Run the manifest again; what is done is kept.",
         ) from None
+    if content not in (None, sha256(canonical(value))):
+        raise DamagedPlan(
+            f"{store}/{layout.PLAN} is damaged: its content is not what was written",
+            "Run the manifest again; what is done is kept.",
+        )
+    return plan

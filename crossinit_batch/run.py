@@ -22,6 +22,7 @@ from crossinit_batch.manifest import Manifest
 from crossinit_batch.model_source import ModelSource, fetched_model
 from crossinit_batch.plan import Plan, PlannedJudges, frozen_plan, make_plan
 from crossinit_batch.planned_model import planned_source
+from crossinit_batch.publication import is_published, publishing
 from crossinit_batch.settings import EvaluationSettings, ModelSettings
 from crossinit_batch.settling import settle
 from crossinit_batch.stopping import StopRequest
@@ -68,9 +69,16 @@ def run_plan(
 
     with _own(store, placement.part, report, stop, options):
         plan, inventory = freeze(store, plan_after, placement.share, report, settled)
-        if text is not None and store.read(layout.MANIFEST) != text.encode():
-            store.write(layout.MANIFEST, text.encode())
+        if text is not None:
+            _keep_manifest(store, text.encode())
         return Execution(store, plan, source, placement, report, stop, options).run(inventory)
+
+
+def _keep_manifest(store: Store, text: bytes) -> None:
+    """Put the manifest beside what comes of it, where it does not stand there already."""
+    if store.read(layout.MANIFEST) != text or not is_published(store, "manifest", layout.MANIFEST):
+        with publishing(store, "manifest") as files:
+            files.write(layout.MANIFEST, text)
 
 
 def _judges(settings: EvaluationSettings | None, report: Reporter) -> PlannedJudges | None:

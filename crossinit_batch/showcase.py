@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 from crossinit_batch import __version__, layout
@@ -15,6 +15,7 @@ from crossinit_batch.inventory import Inventory
 from crossinit_batch.markdown_text import plain
 from crossinit_batch.plan import Plan, PlannedIdentity
 from crossinit_batch.prompts import SLOT
+from crossinit_batch.publication import Publishing, publishing
 from crossinit_batch.store import Store, read_source
 from crossinit_batch.tables import Outcome
 
@@ -45,26 +46,32 @@ def outcomes(inventory: Inventory, failures: Sequence[JobFailed]) -> list[Outcom
 
 def write_gallery(store: Store, inventory: Inventory, failures: Sequence[JobFailed]) -> None:
     """Write gallery/index.html, a small copy of each source photograph, and a contact sheet of the first people."""
+    with publishing(store, "gallery") as pages:
+        _write_gallery(pages, inventory, failures)
+
+
+def _write_gallery(pages: Publishing, inventory: Inventory, failures: Sequence[JobFailed]) -> None:
     plan = inventory.plan
+    sources = {identity.id: source_thumbnail(pages, identity) for identity in plan.identities}
     page = gallery_page(
         Gallery(
             title=plan.name,
             model=plan.model.label,
             settings=render_summary(plan),
             methods=tuple(GalleryMethod(method.name, method.summary) for method in plan.methods),
-            people=tuple(Person(identity.id, source_thumbnail(store, identity)) for identity in plan.identities),
+            people=tuple(Person(identity, source) for identity, source in sources.items()),
             prompts=plan.prompts,
             pictures=_pictures(inventory),
             failures=tuple(f"{failure.identity} ({failure.method}): {failure.reason}" for failure in failures),
         )
     )
-    store.write(layout.GALLERY, page.encode())
-    sheet = _contact_sheet(store, inventory)
+    pages.write(layout.GALLERY, page.encode())
+    sheet = _contact_sheet(pages.store, inventory, sources)
     if sheet is not None:
-        store.write(layout.CONTACT_SHEET, sheet)
+        pages.write(layout.CONTACT_SHEET, sheet)
 
 
-def _contact_sheet(store: Store, inventory: Inventory) -> bytes | None:
+def _contact_sheet(store: Store, inventory: Inventory, sources: Mapping[str, str | None]) -> bytes | None:
     """The first people by every method, one picture a prompt, as a JPEG; None where no picture is there yet."""
     from PIL import Image
 
@@ -87,8 +94,7 @@ def _contact_sheet(store: Store, inventory: Inventory) -> bytes | None:
 
     rows = []
     for state in states:
-        identity = plan.people.get(state.job.identity)
-        source = source_thumbnail(store, identity) if identity else None
+        source = sources.get(state.job.identity)
         folder = layout.images_folder(*state.job.key)
         first = {picture.number: picture.name for picture in plan.pictures(state.job) if picture.index == 0}
         names = [f"{folder}/{name}" if name in state.pictures else None for name in first.values()]
@@ -106,28 +112,45 @@ def render_summary(plan: Plan) -> str:
     return f"{plan.render.summary}, seed {plan.seed}"
 
 
-def source_thumbnail(store: Store, identity: PlannedIdentity) -> str | None:
+def source_thumbnail(pages: Publishing, identity: PlannedIdentity) -> str | None:
     """The small copy of an identity's first photograph, relative to gallery/, made where it is not there.
 
     None where that fails.
     """
+    name = thumbnail_name(identity)
+    if name is None:
+        return None
+    if not pages.keep(name):
+        data = small_photograph(identity)
+        if data is None:
+            return None
+        pages.write(name, data)
+    return name.removeprefix("gallery/")
+
+
+def thumbnail_name(identity: PlannedIdentity) -> str | None:
+    """Where that copy stands; None for an identity without a photograph that could be read when it was planned."""
+    if not identity.photographs or identity.photographs[0].problem:
+        return None
+    return layout.source_thumbnail(identity.id, identity.photographs[0].sha256)
+
+
+def small_photograph(identity: PlannedIdentity) -> bytes | None:
+    """A small copy of an identity's first photograph as a JPEG; None where it cannot be made."""
     from crossinit_batch.errors import PhotographError
     from crossinit_batch.photograph import open_photograph, thumbnail
 
     if not identity.photographs or identity.photographs[0].problem:
         return None
     photograph = identity.photographs[0]
-    name = layout.source_thumbnail(identity.id, photograph.sha256)
-    if store.read(name) is None:
-        try:
-            data = read_source(photograph.path)
-            if sha256(data) != photograph.sha256:
-                return None
-            image = open_photograph(data, photograph.path)
-        except (OSError, PhotographError):
+    try:
+        data = read_source(photograph.path)
+        if sha256(data) != photograph.sha256:
             return None
-        store.write(name, thumbnail(image, _THUMBNAIL_SIDE))
-    return name.removeprefix("gallery/")
+        image = open_photograph(data, photograph.path)
+    except (OSError, PhotographError):
+        return None
+    return thumbnail(image, _THUMBNAIL_SIDE)
 
 
 def _pictures(inventory: Inventory) -> dict[tuple[str, str, int], tuple[Picture, ...]]:
@@ -150,7 +173,8 @@ def write_report(store: Store, inventory: Inventory, failures: Sequence[JobFaile
     Where pictures are scored, also scores.csv, summary.csv and report.html.
     """
     scored = write_scores(store, inventory, outcomes(inventory, failures), failures)
-    store.write(layout.REPORT, report_text(inventory, failures, facts, scored).encode())
+    with publishing(store, "report") as pages:
+        pages.write(layout.REPORT, report_text(inventory, failures, facts, scored).encode())
 
 
 def report_text(

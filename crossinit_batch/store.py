@@ -45,6 +45,11 @@ def is_inside(name: str) -> bool:
     return bool(parts) and not name.startswith("/") and ".." not in parts and "\0" not in name
 
 
+def json_bytes(value: object) -> bytes:
+    """An object as an indented JSON file, keys in the order given; NaN is a ValueError."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
 def read_source(url: str) -> bytes:
     """The bytes of a file that the user named, local or not; OSError where it cannot be read."""
     retries = source_retries(scheme_of(url))
@@ -140,9 +145,8 @@ class Store:
         return True
 
     def write_json(self, name: str, value: object) -> StoredFile:
-        """Publish an object as indented JSON, keys in the order given; NaN is a ValueError."""
-        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        return self.write(name, text.encode())
+        """Publish an object as JSON."""
+        return self.write(name, json_bytes(value))
 
     def remove(self, name: str) -> None:
         """Remove a file, and the folders that it leaves empty; no error where there is none."""

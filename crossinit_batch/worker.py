@@ -19,7 +19,7 @@ from crossinit_batch.events import JobFailed, Note, Warned
 from crossinit_batch.fitting import fit_to_plan
 from crossinit_batch.initial_vector import InitialVector, initial_vector
 from crossinit_batch.model_source import ModelSource
-from crossinit_batch.personalize import import_batch, learn_batch
+from crossinit_batch.personalize import import_batch, learn_batch, store_initial
 from crossinit_batch.pictures import PictureBatch
 from crossinit_batch.plan import JobBatch
 from crossinit_batch.render import encode_prompt
@@ -69,6 +69,8 @@ class Worker:
         stage: str = batch.work
         try:
             if not self._is_drawn(batch):
+                if not all(self.context.inventory.states[job.key].has_initial for job in self.context.jobs_of(batch)):
+                    store_initial(self.context.store, self._initial_vector(batch.method))
                 if batch.work == "learn":
                     learn_batch(self.context, self.model, batch, self._initial_vector(batch.method))
                 elif batch.work == "import":

@@ -7,6 +7,8 @@ from results import a_plan, store_all
 
 from crossinit_batch import layout
 from crossinit_batch.inventory import take_inventory
+from crossinit_batch.plan import DamagedPlan, read_plan
+from crossinit_batch.publication import publishing
 from crossinit_batch.store import Store
 from crossinit_batch.verify import Finding, repair, verify
 
@@ -60,6 +62,43 @@ def test_repair_sets_damage_aside_so_that_it_is_pending(store: Store) -> None:
     (aside,) = (name for name in store.listing() if name.startswith(layout.ASIDE))
     assert store.read(aside) == bytes(len(good))
     assert verify(store).findings == (Finding(name, "missing"),)
+
+
+def test_pages_and_other_files_are_checked_by_the_receipts_of_their_groups(store: Store) -> None:
+    for group in ("gallery", "other"):
+        with publishing(store, group) as pages:
+            pages.write(f"{group}/a.html", group.encode())
+            pages.write(f"{group}/b.jpg", b"picture")
+    before = verify(store)
+    assert (before.files, before.findings) == (10, ())
+    store.write("gallery/a.html", b"GALLERY")
+    store.remove("gallery/b.jpg")
+    store.write(layout.publication("other"), b"{")
+    found = verify(store)
+    assert set(found.findings) == {
+        Finding("gallery/a.html", "its content is not what its receipt says"),
+        Finding("gallery/b.jpg", "missing"),
+        Finding(layout.publication("other"), "the receipt is damaged"),
+    }
+    assert found.unlisted == ("other/a.html", "other/b.jpg")
+    assert found.digest == before.digest  # of results, whatever pages tell of them
+
+
+def test_files_that_no_receipt_lists_are_told(store: Store) -> None:
+    store.write("notes.txt", b"mine")
+    store.write(f"{layout.CHECKPOINTS}/x.safetensors", b"")
+    assert verify(store).unlisted == ("notes.txt",)
+
+
+def test_a_plan_that_still_reads_as_one_is_found_too_and_left_to_say_so(store: Store) -> None:
+    data = store.read(layout.PLAN) or b""
+    store.write(layout.PLAN, data.replace(b'"seed": 0', b'"seed": 1'))
+    (finding,) = verify(store).findings
+    assert finding.name == layout.PLAN
+    repair(store, (finding,))
+    with pytest.raises(DamagedPlan, match="its content is not what was written") as caught:
+        read_plan(store)
+    assert "Run the manifest again" in caught.value.hint
 
 
 def test_a_receipt_cannot_make_verify_read_elsewhere(store: Store, tmp_path: Path) -> None:

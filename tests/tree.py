@@ -10,7 +10,11 @@ from crossinit_batch import layout
 from crossinit_batch.store import Store
 
 _OF_A_RUN = frozenset({layout.REPORT, layout.REPORT_PAGE, layout.PLAN})
-"""Files that hold times and how the last run cut its work up; locks and what shards say of themselves are others."""
+"""Files that hold times and how the last run cut its work up; locks and what shards say of themselves are others.
+
+Receipts of pages say again what the pages are, and are left out with them.
+"""
+_FOLDERS_OF_A_RUN = (f"{layout.SHARDS}/", f"{layout.PUBLICATIONS}/")
 
 
 def tree_of(store: Store) -> dict[str, str]:
@@ -19,7 +23,7 @@ def tree_of(store: Store) -> dict[str, str]:
 
 
 def _is_of_a_run(name: str) -> bool:
-    return name in _OF_A_RUN or name.endswith(".lock") or name.startswith(f"{layout.SHARDS}/")
+    return name in _OF_A_RUN or name.endswith(".lock") or name.startswith(_FOLDERS_OF_A_RUN)
 
 
 def _content(store: Store, name: str) -> str:

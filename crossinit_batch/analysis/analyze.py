@@ -24,6 +24,7 @@ from crossinit_batch.base_model import BaseModel
 from crossinit_batch.device import choose_device
 from crossinit_batch.plan import Plan, frozen_plan
 from crossinit_batch.planned_model import planned_source
+from crossinit_batch.publication import publishing
 from crossinit_batch.showcase import render_summary
 from crossinit_batch.store import Store
 
@@ -53,11 +54,11 @@ def analyze(
     if words:
         report(f"drawing {', '.join(words)} from v and from E(v)")
         figures.append(_words(model, plan, words, learned))
-    for figure in figures:
-        for ending, data in figure.files.items():
-            store.write(layout.figure(figure.name, ending), data)
-    store.write(layout.ANALYSIS, analysis_page(Origin.of(plan), tables, figures, missing).encode())
-    files = [layout.figure(figure.name, ending) for figure in figures for ending in figure.files]
+    files = {layout.figure(figure.name, ending): data for figure in figures for ending, data in figure.files.items()}
+    with publishing(store, "analysis") as pages:
+        for name, data in files.items():
+            pages.write(name, data)
+        pages.write(layout.ANALYSIS, analysis_page(Origin.of(plan), tables, figures, missing).encode())
     return Analysis((layout.ANALYSIS, *files), tuple(missing))
 
 

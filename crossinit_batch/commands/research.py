@@ -94,6 +94,7 @@ def tally_study(
     The share of each method against each other with a 95 % interval; written to study.csv too.
     """
     from crossinit_batch import layout
+    from crossinit_batch.publication import publishing
     from crossinit_batch.store import Store
     from crossinit_batch.study.answers import preferences, read_answers
     from crossinit_batch.study.tally import tally, tally_csv, tally_table
@@ -105,7 +106,8 @@ def tally_study(
     rows = tally(preferences(read, _key(store, study, list(read))))
     if not rows:
         raise RequestError("there is no answer in these files", "Ask the participants to save after answering.")
-    store.write(layout.STUDY_TALLY, tally_csv(rows))
+    with publishing(store, "tally") as pages:
+        pages.write(layout.STUDY_TALLY, tally_csv(rows))
     print_table(tally_table(rows), out())
     tell(f"{store}/{layout.STUDY_TALLY}")
 

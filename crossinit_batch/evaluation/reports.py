@@ -12,8 +12,11 @@ from crossinit_batch.evaluation.score_table import read_scores
 from crossinit_batch.evaluation.tables import scores_csv, summary_csv
 from crossinit_batch.events import JobFailed
 from crossinit_batch.inventory import Inventory
+from crossinit_batch.publication import publishing
 from crossinit_batch.store import Store
 from crossinit_batch.tables import Outcome
+
+_GROUP = "scores"
 
 
 def write_scores(
@@ -21,12 +24,13 @@ def write_scores(
 ) -> list[str]:
     """Write the tables and the page, or remove them where nothing is scored; the lines for report.md."""
     if not any(state.scored for state in inventory.states.values()):
-        for name in (layout.SCORES, layout.SUMMARY, layout.REPORT_PAGE):
+        for name in (layout.publication(_GROUP), layout.SCORES, layout.SUMMARY, layout.REPORT_PAGE):
             store.remove(name)
         return []
     table = read_scores(store, inventory)
     comparison = compare(table)
-    store.write(layout.SCORES, scores_csv(table))
-    store.write(layout.SUMMARY, summary_csv(comparison))
-    store.write(layout.REPORT_PAGE, report_page(table.plan, comparison, outcomes, failures).encode())
+    with publishing(store, _GROUP) as pages:
+        pages.write(layout.SCORES, scores_csv(table))
+        pages.write(layout.SUMMARY, summary_csv(comparison))
+        pages.write(layout.REPORT_PAGE, report_page(table.plan, comparison, outcomes, failures).encode())
     return comparison_lines(table.plan, comparison)

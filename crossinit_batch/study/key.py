@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crossinit_batch import layout
 from crossinit_batch.errors import OutputError
-from crossinit_batch.store import Store
+from crossinit_batch.publication import publishing
+from crossinit_batch.store import Store, json_bytes
 
 SCHEMA = 1
 
@@ -56,4 +57,5 @@ class Key(_Record):
             ) from None
 
     def write(self, store: Store) -> None:
-        store.write_json(layout.study_key(self.study), self.model_dump(mode="json"))
+        with publishing(store, f"study-key-{self.study}") as files:
+            files.write(layout.study_key(self.study), json_bytes(self.model_dump(mode="json")))

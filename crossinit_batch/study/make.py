@@ -14,8 +14,9 @@ from crossinit_batch.digest import digest_of, sha256
 from crossinit_batch.errors import OutputError, RequestError
 from crossinit_batch.inventory import Inventory, take_inventory
 from crossinit_batch.plan import PlannedPicture, frozen_plan
+from crossinit_batch.publication import Publishing, publishing
 from crossinit_batch.receipts import Receipt, read_receipt
-from crossinit_batch.showcase import source_thumbnail
+from crossinit_batch.showcase import small_photograph, thumbnail_name
 from crossinit_batch.store import Store
 from crossinit_batch.study.key import Item, Key
 from crossinit_batch.study.page import Shown, study_page
@@ -44,8 +45,12 @@ def make_study(store: Store, wanted: Wanted) -> Key:
             f"{store}: no two of these methods have drawn the same person and prompt yet: {', '.join(methods)}",
             "`crossinit status` shows what is drawn so far.",
         )
-    copies = _Copies(store, inventory)
-    study = digest_of("study", {"seed": wanted.seed, "pairs": [copies.digests(pair) for pair in pairs]})[:16]
+    with publishing(store, "study") as pages:
+        return _write_study(_Copies(pages, inventory), pairs, wanted.seed)
+
+
+def _write_study(copies: _Copies, pairs: Sequence[Pair], seed: int) -> Key:
+    study = digest_of("study", {"seed": seed, "pairs": [copies.digests(pair) for pair in pairs]})[:16]
     shown, items = [], {}
     for number, pair in enumerate(pairs, start=1):
         names = {copies.picture(study, one): one.job.method for one in (pair.first, pair.second)}
@@ -59,9 +64,9 @@ def make_study(store: Store, wanted: Wanted) -> Key:
             questions=pair.questions,
             pictures=names,
         )
-    key = Key(study=study, run=plan.name, seed=wanted.seed, items=items)
-    key.write(store)
-    store.write(layout.STUDY, study_page(study, shown).encode())
+    key = Key(study=study, run=copies.inventory.plan.name, seed=seed, items=items)
+    key.write(copies.store)
+    copies.pages.write(layout.STUDY, study_page(study, shown).encode())
     copies.remove_others()
     return key
 
@@ -87,10 +92,14 @@ class _Copies:
     Their names are digests and their pixels are saved anew: the original's path and the text in it name the method.
     """
 
-    store: Store
+    pages: Publishing
     inventory: Inventory
     written: set[str] = field(default_factory=set)
     receipts: dict[tuple[str, str], Receipt | None] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        return self.pages.store
 
     def digests(self, pair: Pair) -> list[str]:
         """The SHA-256 of both pictures, as their receipts have it."""
@@ -113,8 +122,8 @@ class _Copies:
     def source(self, study: str, identity: str) -> str | None:
         """Copy a person's small photograph; its new name, None where there is none to show."""
         person = self.inventory.plan.people.get(identity)
-        thumbnail = source_thumbnail(self.store, person) if person else None
-        data = self.store.read(f"gallery/{thumbnail}") if thumbnail else None
+        kept = thumbnail_name(person) if person else None
+        data = (self.store.read(kept) if kept else None) or (small_photograph(person) if person else None)
         if data is None:
             return None
         name = _neutral(study, f"source/{identity}", "jpg")
@@ -138,7 +147,7 @@ class _Copies:
         return receipt.files[planned.name].sha256
 
     def _write(self, name: str, data: bytes) -> None:
-        self.store.write(layout.study_picture(name), data)
+        self.pages.write(layout.study_picture(name), data)
         self.written.add(name)
 
 

@@ -144,6 +144,7 @@ def lost_start(run: SmallRun) -> None:
 def other_model(run: SmallRun) -> None:
     plan = run.store.read_json(layout.PLAN) or {}
     plan["model"]["fingerprint"] = "0" * 64
+    del plan["content"]
     run.store.write_json(layout.PLAN, plan)
 
 

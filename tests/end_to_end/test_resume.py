@@ -104,7 +104,7 @@ def test_a_stop_before_the_first_batch_does_nothing_and_loses_nothing(small: Sma
     record.stop.signal = signal.SIGINT
     with pytest.raises(Interrupted, match="between two batches"):
         small.run(record)
-    assert set(small.store.listing()) == {"manifest.yaml", "plan.json", layout.LOCK}
+    assert set(small.store.listing()) == {"manifest.yaml", "plan.json", layout.LOCK, layout.publication("manifest")}
 
 
 def test_stopping_at_every_step_still_ends(small: SmallRun) -> None:

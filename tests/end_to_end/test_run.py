@@ -23,7 +23,7 @@ from crossinit_batch.inventory import take_inventory
 from crossinit_batch.plan import read_plan
 from crossinit_batch.receipts import read_receipt
 from crossinit_batch.store import Store
-from crossinit_batch.verify import verify
+from crossinit_batch.verify import repair, verify
 from end_to_end.small_run import PEOPLE, Recorder, SmallRun, failed, notes, work_done
 
 
@@ -58,10 +58,15 @@ def test_a_run_leaves_the_folder_that_the_design_promises(small: SmallRun) -> No
     }
     expected = {f"{method}/{person}/{name}" for method in ("paper", "quick") for person in PEOPLE for name in per_job}
     expected |= {"manifest.yaml", "plan.json", "report.md", layout.GALLERY, layout.CONTACT_SHEET, layout.LOCK}
+    expected |= {layout.publication(group) for group in ("manifest", "gallery", "report")}
     rest = names - expected
     assert expected <= names
     assert sorted(re.sub(r"[0-9a-f]{8,16}", "#", name) for name in rest) == sorted(
-        ["initial/#.safetensors", *(f"gallery/sources/{person}-#.jpg" for person in PEOPLE)]
+        [
+            "initial/#.safetensors",
+            layout.publication("initial-#"),
+            *(f"gallery/sources/{person}-#.jpg" for person in PEOPLE),
+        ]
     )
     assert small.store.read(layout.MANIFEST) == small.manifest.read_bytes()
 
@@ -69,7 +74,7 @@ def test_a_run_leaves_the_folder_that_the_design_promises(small: SmallRun) -> No
 def test_what_was_stored_is_what_its_receipts_say(finished: SmallRun) -> None:
     store = finished.store
     checked = verify(store)
-    assert checked.findings == () and checked.files == 8 * 4
+    assert checked.findings == () and checked.files == 8 * 4 + 9  # and the pages
     receipt = read_receipt(store, "paper/ada/receipt.json")
     assert receipt is not None
     data = store.read("paper/ada/learned_embeds.safetensors") or b""
@@ -282,6 +287,36 @@ def test_a_comment_changes_nothing(finished: SmallRun) -> None:
     run_manifest(load_manifest(finished.manifest), record, record.stop, RunOptions("cpu"))
     assert work_done(record) == (0, 0)
     assert (finished.store.read(layout.MANIFEST) or b"").startswith(b"# a comment")
+
+
+def test_everything_in_the_folder_is_verified_and_made_again_as_it_was(finished: SmallRun) -> None:
+    """Whatever a run leaves: a bit of every file that is no result is flipped, or the file is taken away."""
+    before, found = tree_of(finished.store), verify(finished.store)
+    assert found.findings == () and found.unlisted == ()
+    (initial,) = (name for name in before if name.startswith("initial/"))
+    flipped = [name for name in before if name.startswith(("gallery/", "initial/"))] + [layout.REPORT]
+    assert len(flipped) >= 8
+    for name in flipped:
+        data = bytearray(finished.store.read(name) or b"")
+        data[len(data) // 2] ^= 1
+        finished.store.write(name, bytes(data))
+    assert {finding.name for finding in verify(finished.store).findings} == set(flipped)
+    repair(finished.store, verify(finished.store).findings)
+    assert {finding.problem for finding in verify(finished.store).findings} == {"missing"}
+    result, record = finished.resume()
+    assert result.exit_code == 0 and work_done(record) == (0, 0)
+    assert verify(finished.store).findings == ()
+    after = {name: content for name, content in tree_of(finished.store).items() if not name.startswith(layout.ASIDE)}
+    assert after == before and initial in after
+
+
+def test_a_small_photograph_whose_bytes_were_flipped_is_made_again_unasked(finished: SmallRun) -> None:
+    before = tree_of(finished.store)
+    name = next(name for name in before if name.startswith("gallery/sources/"))
+    data = finished.store.read(name) or b""
+    finished.store.write(name, data[:-1] + bytes([data[-1] ^ 1]))
+    finished.resume()
+    assert tree_of(finished.store) == before
 
 
 def test_a_photograph_replaced_under_its_name_size_and_time_is_seen(small: SmallRun) -> None:

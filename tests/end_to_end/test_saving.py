@@ -48,7 +48,7 @@ def test_pictures_of_another_format_are_whole_and_shown(quick_run: SmallRun, kin
     page = (quick_run.store.read(layout.GALLERY) or b"").decode()
     assert f'"000{suffix}"' in page and ".png" not in re.sub(r"gallery/sources/[^\"]*", "", page)
     assert "guidance 7.5 in the first 1 of them" in page
-    assert verify(quick_run.store).findings == () and verify(quick_run.store).files == 4 * 2 + 8
+    assert verify(quick_run.store).findings == () and verify(quick_run.store).files == 4 * 2 + 8 + 9
     _, record = quick_run.run()
     assert work_done(record) == (0, 0)
 
