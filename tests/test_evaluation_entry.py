@@ -36,6 +36,24 @@ def test_files_and_folders_are_beside_the_manifest(nets: Path) -> None:
     assert found.prompt.model == str(nets / "clip")
 
 
+def test_an_insightface_pack_is_a_folder_beside_the_manifest_or_where_insightface_keeps_them(
+    nets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = nets / "home"
+    (home / "models/buffalo_l").mkdir(parents=True)
+    (nets / "packs/own").mkdir(parents=True)
+    monkeypatch.setenv("INSIGHTFACE_HOME", str(home))
+    for name, folder in (("buffalo_l", home / "models/buffalo_l"), ("packs/own", nets / "packs/own")):
+        found = evaluation(nets, f"evaluate: {{identity: {{weights: insightface:{name}}}}}")
+        assert found is not None and found.identity is not None
+        assert (found.identity.pack, found.identity.detector) == (str(folder), "")
+    option = evaluation_of_options("insightface:buffalo_l", None, None, "arcface")
+    assert option is not None and option.identity is not None
+    assert option.identity.weights == f"insightface:{home}/models/buffalo_l"
+    with pytest.raises(RequestError, match="packs are never downloaded"):
+        evaluation_of_options("insightface:antelopev2", None, None, "arcface")
+
+
 def test_what_is_not_named_is_clip_or_the_small_worlds(nets: Path) -> None:
     assert evaluation(nets, "model: demo") is None
     named = evaluation(nets, "evaluate: {}")
@@ -68,6 +86,9 @@ MISTAKES = [
     (FACE + "'https://x.org/a.onnx'}}", 54, "weights are never downloaded"),
     (FACE + "arc.onnx, layout: facenet}}", 72, "expected one of arcface, adaface, sface"),
     (FACE + "arc.onnx, confidence: 0}}", 76, "at least 0.05"),
+    ("evaluate: {identity: {weights: insightface:none}}", 32, "packs are never downloaded"),
+    ("evaluate: {identity: {weights: 'insightface:'}}", 32, "it is empty"),
+    (FACE + "'insightface:x'}}", 22, "leave the key detector out"),
     ("evaluate: {prompt: {model: ./none}}", 28, "there is no folder"),
     ("evaluate: {prompt: {model: 'https://x.org'}}", 28, "a URL is no model"),
     ("evaluate: {prompt: clip}", 20, "expected a mapping"),

@@ -186,7 +186,9 @@ def render(
 
 def evaluate(
     output: OutputArgument,
-    recogniser: Annotated[str | None, typer.Option(help="A face recognition network, .onnx; or demo.")] = None,
+    recogniser: Annotated[
+        str | None, typer.Option(help="A face recognition network, .onnx; insightface:PACK; demo.")
+    ] = None,
     detector: Annotated[str | None, typer.Option(help="A face detector in YuNet's layout, .onnx; or demo.")] = None,
     layout: Annotated[str, typer.Option(help="The recogniser's: arcface, adaface or sface.")] = "arcface",
     clip: Annotated[str | None, typer.Option(help="A CLIP model: a hub id, a local folder, or demo.")] = None,

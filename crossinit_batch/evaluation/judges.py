@@ -19,8 +19,7 @@ from crossinit_batch.storage.failures import reason_of
 if TYPE_CHECKING:
     import torch
 
-    from crossinit_batch.evaluation.detection import FaceDetector
-    from crossinit_batch.evaluation.recognition import Recogniser
+    from crossinit_batch.evaluation.faces import FaceJudge
     from crossinit_batch.evaluation.similarity import PromptJudge
 
 _CLIP_WEIGHTS = "model.safetensors"
@@ -53,12 +52,20 @@ def planned_judges(settings: EvaluationSettings | None, *, fetch: bool = True) -
         return None
     detector = recogniser = clip = ""
     if settings.identity is not None:
-        detector = file_sha256(detector_file(settings.identity))
-        recogniser = file_sha256(recogniser_file(settings.identity))
+        detector, recogniser = _face_networks(settings.identity)
     if settings.prompt is not None:
         folder = clip_folder(settings.prompt, fetch)
         clip = _clip_digest(folder, fetch) if folder else "unknown"
     return PlannedJudges(settings=settings, detector=detector, recogniser=recogniser, clip=clip)
+
+
+def _face_networks(settings: IdentitySettings) -> tuple[str, str]:
+    """What the detector and the recogniser are: the SHA-256 of each, or of an insightface pack's files for both."""
+    if settings.pack is not None:
+        from crossinit_batch.evaluation.insightface_pack import pack_identity
+
+        return (pack_identity(Path(settings.pack)),) * 2
+    return file_sha256(detector_file(settings)), file_sha256(recogniser_file(settings))
 
 
 def detector_file(settings: IdentitySettings) -> Path:
@@ -118,36 +125,42 @@ def _clip_digest(folder: Path, remember: bool) -> str:
 
 def check_judges(planned: PlannedJudges) -> None:
     """Open the networks once, so that a file of another layout is refused before any work; RequestError."""
-    _identity_judges(planned, "cpu")
+    _face_judge(planned, "cpu")
 
 
-def _identity_judges(planned: PlannedJudges, device: str) -> tuple[FaceDetector | None, Recogniser | None]:
-    """The detector and the recogniser that were planned."""
+def _face_judge(planned: PlannedJudges, device: str) -> FaceJudge | None:
+    """Who was planned to judge faces."""
     settings = planned.settings.identity
     if settings is None:
-        return None, None
+        return None
+    if settings.pack is not None:
+        from crossinit_batch.evaluation.insightface_pack import InsightFacePack
+
+        if _face_networks(settings)[1] != planned.recogniser:
+            raise _changed(settings.pack)
+        return InsightFacePack(Path(settings.pack), settings.confidence, device)
     from crossinit_batch.evaluation.detection import FaceDetector
+    from crossinit_batch.evaluation.faces import NetworkPair
     from crossinit_batch.evaluation.networks import Network
     from crossinit_batch.evaluation.recognition import Recogniser
 
     found, known = detector_file(settings), recogniser_file(settings)
     detector = FaceDetector(Network(_planned_bytes(found, planned.detector), found.name, device), settings.confidence)
     recogniser = Recogniser(Network(_planned_bytes(known, planned.recogniser), known.name, device), settings.layout)
-    return detector, recogniser
+    return NetworkPair(detector, recogniser)
 
 
 @dataclass(frozen=True)
 class Judges:
     """The judges that a plan names, loaded; None for a score that nobody gives."""
 
-    detector: FaceDetector | None
-    recogniser: Recogniser | None
+    faces: FaceJudge | None
     prompt: PromptJudge | None
 
     @classmethod
     def load(cls, planned: PlannedJudges, device: torch.device) -> Judges:
         """Load them; RequestError where a file is another than the one that was planned."""
-        detector, recogniser = _identity_judges(planned, str(device))
+        faces = _face_judge(planned, str(device))
         settings, prompt = planned.settings.prompt, None
         if settings is not None:
             from crossinit_batch.evaluation.similarity import PromptJudge
@@ -156,7 +169,7 @@ class Judges:
             if folder is None or _clip_digest(folder, remember=True) != planned.clip:
                 raise _changed(settings.model)
             prompt = PromptJudge(folder, device)
-        return cls(detector, recogniser, prompt)
+        return cls(faces, prompt)
 
 
 def _planned_bytes(path: Path, expected: str) -> bytes:

@@ -12,6 +12,7 @@ from crossinit_batch.plan import Plan
 from crossinit_batch.prompts import PROMPT_SETS
 from crossinit_batch.settings import DEFAULT_CLIP, DEMO_JUDGE
 
+_TEMPLATE = f"five points of ArcFace in 112 x 112 pixels, digest {TEMPLATE_DIGEST}"
 FEW = 10
 """Persons below which an interval is rough."""
 
@@ -22,11 +23,14 @@ def judges_of(plan: Plan) -> list[tuple[str, str]]:
     if judges is None:
         return []
     rows, identity, prompt = [], judges.settings.identity, judges.settings.prompt
-    if identity is not None:
+    if identity is not None and identity.pack is not None:
+        pack = f"pack {_name(identity.pack)}, sure by {identity.confidence:g}, sha256 with {judges.recogniser}"
+        rows += [("face detector and recogniser", pack), ("face template", f"{_TEMPLATE}, as insightface aligns")]
+    elif identity is not None:
         rows += [
             ("face detector", f"{_name(identity.detector)}, sure by {identity.confidence:g}, sha256 {judges.detector}"),
             ("face recogniser", f"{_name(identity.weights)}, layout {identity.layout}, sha256 {judges.recogniser}"),
-            ("face template", f"five points of ArcFace in 112 x 112 pixels, digest {TEMPLATE_DIGEST}"),
+            ("face template", _TEMPLATE),
         ]
     if prompt is not None:
         rows.append(("prompt judge", f"{model_label(prompt.model)}, digest {judges.clip}"))

@@ -15,7 +15,7 @@ from crossinit_batch.base_model import Counters
 from crossinit_batch.context import RunContext
 from crossinit_batch.digest import sha256
 from crossinit_batch.errors import Interrupted, JobError
-from crossinit_batch.evaluation.alignment import TEMPLATE_DIGEST, aligned
+from crossinit_batch.evaluation.alignment import TEMPLATE_DIGEST
 from crossinit_batch.evaluation.judges import Judges
 from crossinit_batch.evaluation.scores import (
     PictureScore,
@@ -135,9 +135,8 @@ class Scorer:
 
     def _face_vectors(self, picture: Image.Image) -> list[Vector]:
         """The unit vector of every face that is found, the largest face first."""
-        detector, recogniser = self.judges.detector, self.judges.recogniser
-        assert detector is not None and recogniser is not None
-        return [recogniser.embed(aligned(picture, face.landmarks)) for face in detector.find(picture)]
+        assert self.judges.faces is not None
+        return self.judges.faces.vectors(picture)
 
     def _source_vectors(self, job: Job) -> list[Vector]:
         """The unit vectors of an identity's photographs, of each its largest face; none where no face is found."""

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import insightface_stand_in
 import numpy as np
 import pytest
 import torch
@@ -31,6 +32,8 @@ from crossinit_batch.store import Store
 from crossinit_batch.verify import verify
 
 from .small_run import Recorder, SmallRun, small_values
+
+stand_in = insightface_stand_in.stand_in
 
 PROMPTS = [
     {"prompt": "a photo of a {} person", "category": "expression"},
@@ -178,6 +181,23 @@ def test_evaluate_draws_nothing_and_keeps_what_failed_before(small: SmallRun, ju
     assert scored(record) == 24 and result.exit_code == 1
     assert record.of(RunStarted)[0].scores == 24  # nothing of the person who could not be drawn
     assert small.store.read(layout.FAILURES) == before
+
+
+def test_a_run_scores_by_an_insightface_pack(small: SmallRun, stand_in: type, tmp_path: Path) -> None:
+    pack = tmp_path / "packs/buffalo_l"
+    pack.mkdir(parents=True)
+    for name in ("det_10g.onnx", "w600k_r50.onnx"):
+        (pack / name).write_bytes(name.encode())
+    small.values["evaluate"] = {"identity": {"weights": f"insightface:{pack}"}, "prompt": None}
+    result, record = small.run()
+    assert result.exit_code == 0 and scored(record) == 24
+    for score in scores_of(small, "paper", "ada")[:4]:
+        assert (score.faces, score.identity, score.identity_best) == (2, pytest.approx(1), pytest.approx(1))
+    report = (small.store.read(layout.REPORT) or b"").decode().replace("\\_", "_")
+    assert "pack buffalo_l, sure by 0.6, sha256 with insightface 2.1, det_10g.onnx " in report
+    assert scored(small.run()[1]) == 0
+    (pack / "det_10g.onnx").write_bytes(b"another")
+    assert scored(small.run()[1]) == 24
 
 
 def test_a_photograph_without_a_face_gives_no_identity_score(small: SmallRun) -> None:
