@@ -27,10 +27,10 @@ _ENOUGH = {"cpu": (4, 8), "cuda": (8, 32)}
 """Identities and pictures in a batch beyond which a kind of device is no faster by the piece."""
 
 
-def chosen_sizes(plan: Plan, source: ModelSource, device: torch.device) -> dict[str, int]:
-    """The batch sizes of `compute` for this device, whether asked for or not."""
+def chosen_sizes(plan: Plan, source: ModelSource, device: torch.device, sharing: int = 1) -> dict[str, int]:
+    """The batch sizes of `compute` for this device with so many workers on it, whether asked for or not."""
     architecture, element = Architecture.read(source.folder), DTYPES[plan.model.dtype].itemsize
-    room = max(free_memory(device) - weight_bytes(source, element), 0) * _USED
+    room = max(free_memory(device) / sharing - weight_bytes(source, element), 0) * _USED
     most_identities, most_pictures = _ENOUGH.get(device.type, _ENOUGH["cpu"])
     batch_size = max((method.settings.batch_size for method in plan.methods if method.settings), default=1)
     samples = int(room // learning_bytes(architecture, element))

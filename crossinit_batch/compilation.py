@@ -43,7 +43,8 @@ def compiling_pays(expected: Estimate, device: torch.device, folder: Path) -> bo
     if gain is None or not can_compile(device):
         return False
     cost = gain.warm if folder.is_dir() and any(folder.iterdir()) else gain.cold
-    return expected.drawing * gain.saved > _MARGIN * cost
+    drawing = expected.drawing / expected.workers  # each worker compiles
+    return drawing * gain.saved > _MARGIN * cost
 
 
 def can_compile(device: torch.device) -> bool:

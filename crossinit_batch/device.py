@@ -87,13 +87,6 @@ def computing_with(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def cores() -> int:
-    """The cores that this process may use, which a scheduler may have made fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def resolve_dtype(asked: str, device: torch.device) -> str:
     """The U-Net's precision: as asked, or for `auto` bfloat16 on GPUs that have it and float32 elsewhere."""
     if asked != "auto":

@@ -63,11 +63,22 @@ class Speed:
 
 def present_device(threads: int = 1) -> Device:
     """The device that a run would take, if nobody names another; `threads` are a processor's, as planned."""
-    for information in sorted(Path(_GPU_INFORMATION).glob("*/information")):
+    for information in _gpus():
         for line in information.read_text(errors="replace").splitlines():
             if line.startswith("Model:"):
                 return Device("cuda", line.partition(":")[2].strip())
     return Device("cpu", processor_name(), asked_threads(threads))
+
+
+def count_gpus() -> int:
+    """How many of this machine's GPUs a run would take: all, or those that CUDA_VISIBLE_DEVICES names."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = len(_gpus())
+    return there if visible is None else min(there, len([name for name in visible.split(",") if name.strip()]))
+
+
+def _gpus() -> list[Path]:
+    return sorted(Path(_GPU_INFORMATION).glob("*/information"))
 
 
 def processor_name() -> str:
@@ -149,4 +160,4 @@ def remember(device: Device, fingerprint: str, dtype: str, work: str, seconds: f
 
 def _note(device: Device, fingerprint: str, dtype: str) -> Path:
     parts = {"device": [device.kind, device.name, device.threads], "model": fingerprint, "dtype": dtype}
-    return cache_folder() / "speed" / f"{digest_of('speed', parts)[:32]}.json"
+    return cache_folder() / "pace" / f"{digest_of('pace', parts)[:32]}.json"

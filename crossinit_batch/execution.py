@@ -11,10 +11,13 @@ from dataclasses import asdict, dataclass, field
 from crossinit_batch import layout
 from crossinit_batch.assembly import assemble, assemble_again, closing, failure_rows, unsettled, write_failures
 from crossinit_batch.context import RunContext, machine_facts
+from crossinit_batch.cost import expected_of
 from crossinit_batch.counters import Counters
-from crossinit_batch.device import cores
-from crossinit_batch.engines.dispatch import our_batches, run_batches
+from crossinit_batch.crew import cores
+from crossinit_batch.device import described_device
+from crossinit_batch.engines.dispatch import run_batches
 from crossinit_batch.engines.placement import Placement, RunOptions
+from crossinit_batch.engines.queue import batches_of
 from crossinit_batch.errors import CrossinitError, Interrupted, OutputLost
 from crossinit_batch.events import (
     EmbeddingDone,
@@ -109,6 +112,8 @@ class Execution:
             tally(Note(line))
         if idle := self._idle_cores(inventory):
             tally(Note(idle))
+        if expected := self._expected(inventory):
+            tally(Note(expected))
         if swept:
             tally(Note(f"removed {swept} temporary files of a run that was killed"))
         facts = machine_facts(self.placement.label, self.plan.model.dtype)
@@ -131,7 +136,7 @@ class Execution:
         """The jobs of this run, or of this shard, as they stand."""
         if self.share is None:
             return list(inventory.states.values())
-        batches = our_batches(self.plan, self.placement)
+        batches = batches_of(self.plan, self.share)
         return [inventory.states[batch.method, identity] for batch in batches for identity in batch.identities]
 
     def _close(self, ours: list[JobState], summary: str) -> RunResult:
@@ -213,6 +218,15 @@ class Execution:
             f"computing on {used} of {cores()} cores: `--workers {cores()}` does that many batches at once; "
             f"`compute: {{threads: {cores()}}}` does each faster, with other last bits"
         )
+
+    def _expected(self, inventory: Inventory) -> str:
+        """How long our part will take, empty where nothing of it is left or the model is not needed."""
+        if self.source is None:
+            return ""
+        device = described_device(self.placement.first_device, self.plan.compute.threads)
+        batches = batches_of(self.plan, self.share)
+        expected = expected_of(inventory, batches, self.source.folder, device, self.placement.crew)
+        return expected.summary if expected.device_seconds else ""
 
     def _out_of_time(self) -> None:
         self._tell_stop("time ran out in the middle of a step, which is given up; the last checkpoint stands")

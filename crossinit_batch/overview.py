@@ -10,7 +10,11 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from crossinit_batch import layout
-from crossinit_batch.cost import Estimate, estimate, work_left
+from crossinit_batch.batches import with_batches
+from crossinit_batch.cost import Estimate, expected_of, work_left
+from crossinit_batch.crew import likely_crew, likely_device
+from crossinit_batch.engines.queue import batches_of
+from crossinit_batch.engines.share import Share
 from crossinit_batch.evaluation.judges import planned_judges
 from crossinit_batch.evaluation.provenance import judges_of
 from crossinit_batch.inventory import Inventory, JobState, take_inventory
@@ -18,7 +22,6 @@ from crossinit_batch.manifest import Manifest
 from crossinit_batch.model_source import locate_model
 from crossinit_batch.plan import DamagedPlan, frozen_plan, make_plan, read_plan
 from crossinit_batch.progress_lines import count
-from crossinit_batch.progress_tally import duration
 from crossinit_batch.redact import shown
 from crossinit_batch.store import Store
 from crossinit_batch.verify import Verification
@@ -34,8 +37,13 @@ class Overview:
     expected: Estimate | None
 
 
-def overview_of(manifest: Manifest) -> Overview:
-    """What a manifest would do and how long that would take; writes nothing and loads no model."""
+def overview_of(
+    manifest: Manifest, devices: str | None = None, workers: int | None = None, share: Share | None = None
+) -> Overview:
+    """What a manifest would do; writes nothing and loads no model.
+
+    And how long it, or a share of it, would take a run with these options.
+    """
     source = locate_model(manifest.model, fetch=False)
     store = Store(manifest.output)
     try:
@@ -46,7 +54,11 @@ def overview_of(manifest: Manifest) -> Overview:
     judges = planned_judges(manifest.evaluate, fetch=False)
     plan = make_plan(manifest, source, dtype, judges)
     inventory = take_inventory(store, plan)
-    return Overview(inventory, estimate(plan, work_left(inventory), source.folder) if source else None)
+    if source is None:
+        return Overview(inventory, None)
+    batches = batches_of(with_batches(plan, inventory.pending, frozen), share)
+    device = likely_device(devices, plan.compute.threads)
+    return Overview(inventory, expected_of(inventory, batches, source.folder, device, likely_crew(devices, workers)))
 
 
 def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None:
@@ -94,25 +106,16 @@ def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None
         f"{f', {work.judgements} pictures to judge' if plan.judges else ''}\n"
     )
     if expected and expected.device_seconds:
-        stream.write(_estimate_line(expected))
-
-
-def _estimate_line(expected: Estimate) -> str:
-    """How long a run would take, for people, and what that is founded on."""
-    source = "by an earlier run here" if expected.measured else "by counted operations"
-    return (
-        f"estimate {source}: {duration(expected.wall)} with one worker on {expected.device.name} "
-        f"(learning {duration(expected.learning)}, drawing {duration(expected.drawing)}, "
-        f"start {duration(expected.start)})\n"
-    )
+        stream.write(f"{expected.summary}\n")
 
 
 def _estimate_facts(expected: Estimate) -> dict[str, Any]:
-    """The same for machines, in seconds."""
+    """The estimate for machines, in seconds."""
     seconds = {"wall": expected.wall, "device": expected.device_seconds, "start": expected.start}
-    works = {"learning": expected.learning, "drawing": expected.drawing}
+    works = {"learning": expected.learning, "drawing": expected.drawing, "judging": expected.judging}
     return {
         "device": expected.device.name,
+        "workers": expected.workers,
         "measured": expected.measured,
         "seconds": {name: round(value, 2) for name, value in {**seconds, **works}.items()},
     }

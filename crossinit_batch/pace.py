@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 
-from crossinit_batch.base_model import BaseModel
+import torch
+
 from crossinit_batch.context import RunContext
 from crossinit_batch.device import described_device
 from crossinit_batch.device_speed import remember
@@ -13,10 +15,14 @@ from crossinit_batch.device_speed import remember
 class Pace:
     """Seconds and pieces of each work of a batch of jobs, summed up until `keep`."""
 
-    def __init__(self, context: RunContext, model: BaseModel) -> None:
-        self.context, self.model = context, model
+    def __init__(self, context: RunContext, device: torch.device) -> None:
+        self.context, self.device = context, device
         self.seconds: dict[str, float] = defaultdict(float)
         self.pieces: dict[str, float] = defaultdict(float)
+
+    def clock(self) -> float:
+        """A time in seconds, of which two make a duration: a CPU's without what it does for others meanwhile."""
+        return time.thread_time() if self.device.type == "cpu" else time.monotonic()
 
     def add(self, work: str, seconds: float, pieces: float) -> None:
         """So many pieces (samples, pictures) took so many seconds."""
@@ -26,6 +32,6 @@ class Pace:
     def keep(self) -> None:
         """Write down what a piece of each work took."""
         plan = self.context.plan
-        planned, device = plan.model, described_device(self.model.device, plan.compute.threads)
+        planned, device = plan.model, described_device(self.device, plan.compute.threads)
         for work, seconds in self.seconds.items():
             remember(device, planned.fingerprint, planned.dtype, work, seconds, self.pieces[work])

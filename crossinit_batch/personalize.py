@@ -143,11 +143,11 @@ def _optimize(
             context.report(CheckpointSaved(method, identities, step))
         return not context.stop
 
-    began, done = time.monotonic(), optimization.step
+    pace = Pace(context, optimization.model.device)
+    began, done = pace.clock(), optimization.step
     finished = optimization.run(on_step)
     samples = (optimization.step - done) * len(identities) * optimization.settings.batch_size
-    pace = Pace(context, optimization.model)
-    pace.add(LEARNING, time.monotonic() - began, samples)
+    pace.add(LEARNING, pace.clock() - began, samples)
     pace.keep()
     save()
     if not finished:

@@ -32,7 +32,7 @@ class PictureBatch:
         self.context, self.model, self.batch, self.empty = context, model, batch, empty
         self.embeddings: dict[tuple[str, str], EmbeddingFile] = {}
         self.states: dict[tuple[tuple[str, str], int], Tensor] = {}
-        self.pace = Pace(context, model)
+        self.pace = Pace(context, model.device)
 
     def draw(self) -> None:
         """Draw and store every picture that is missing; Interrupted where asked to stop."""
@@ -93,15 +93,15 @@ class PictureBatch:
             return not self.context.stop or step == plan.render.steps
 
         rows = torch.cat(states + [self.empty] * places)
-        began = time.monotonic()
+        began = self.pace.clock()
         latents = denoise(model, rows, self.empty, seeds + [0] * places, plan.render, on_step)
         if latents is None:
             raise Interrupted("stopped while drawing")
         finite = torch.isfinite(latents).flatten(1).all(dim=1).tolist()
-        denoised = time.monotonic()
+        denoised = self.pace.clock()
         pixels = model.decode(latents)
         self.pace.add(drawing(plan), denoised - began, size * plan.render.evaluations)
-        self.pace.add(DECODING, time.monotonic() - denoised, size)
+        self.pace.add(DECODING, self.pace.clock() - denoised, size)
         for picture, is_finite in zip(chunk, finite, strict=False):
             if not is_finite and picture in self._wearable(missing):
                 self._give_up(picture.job, "what was denoised is not a finite number", "Use another `dtype:`.")

@@ -64,7 +64,7 @@ def run_plan(
         return plan_it(source=source, dtype=resolve_dtype(asked, placement.first_device))
 
     def settled(plan: Plan, inventory: Inventory, frozen: Plan | None) -> Plan:
-        compute = settle(plan, inventory, frozen, source, placement.first_device)
+        compute = settle(plan, inventory, frozen, source, placement)
         return plan.model_copy(update={"compute": compute})
 
     with _own(store, placement.part, report, stop, options):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from crossinit_batch.batch_sizes import chosen_sizes
+from crossinit_batch.batches import with_batches
 from crossinit_batch.compilation import can_compile, compiled_folder, compiling_pays
-from crossinit_batch.cost import estimate, work_left
+from crossinit_batch.cost import expected_of
 from crossinit_batch.device import described_device
+from crossinit_batch.engines.placement import Placement
+from crossinit_batch.engines.queue import batches_of
 from crossinit_batch.errors import RequestError
 from crossinit_batch.inventory import Inventory
 from crossinit_batch.model_source import ModelSource
@@ -18,13 +19,13 @@ from crossinit_batch.settings import ComputeSettings
 
 
 def settle(
-    plan: Plan, inventory: Inventory, frozen: Plan | None, source: ModelSource, device: torch.device
+    plan: Plan, inventory: Inventory, frozen: Plan | None, source: ModelSource, placement: Placement
 ) -> ComputeSettings:
     """The plan's compute settings without any `auto`.
 
     A run that goes on with what the frozen plan has begun keeps its choices, since they decide the last bits.
     """
-    asked = plan.compute
+    asked, device = plan.compute, placement.first_device
     if asked.compile is True and not can_compile(device):
         needed = "Triton" if device.type == "cuda" else "a C++ compiler (g++ or clang++)"
         raise RequestError(f"compile: true needs {needed}, and there is none for {device}", "Leave `compile:` out.")
@@ -33,7 +34,10 @@ def settle(
         return asked
     chosen = _earlier(inventory, frozen)
     if chosen is None:
-        chosen = {**chosen_sizes(plan, source, device), "compile": _compiles(plan, inventory, source, device)}
+        chosen = chosen_sizes(plan, source, device, placement.sharing)
+        sized = asked.model_copy(update={name: size for name, size in chosen.items() if name in left})
+        plan = with_batches(plan.model_copy(update={"compute": sized}), inventory.pending, frozen)
+        chosen["compile"] = _compiles(plan, inventory, source, placement)
     return asked.model_copy(update={name: chosen[name] for name in left})
 
 
@@ -46,7 +50,8 @@ def _earlier(inventory: Inventory, frozen: Plan | None) -> dict[str, Any] | None
     return dict(frozen.compute) if not pending or any(job in known for job in pending) else None
 
 
-def _compiles(plan: Plan, inventory: Inventory, source: ModelSource, device: torch.device) -> bool:
-    expected = estimate(plan, work_left(inventory), source.folder, described_device(device, plan.compute.threads))
-    folder = compiled_folder(source.components["unet"], device, plan.model.dtype)
-    return compiling_pays(expected, device, folder)
+def _compiles(plan: Plan, inventory: Inventory, source: ModelSource, placement: Placement) -> bool:
+    device = placement.first_device
+    described, batches = described_device(device, plan.compute.threads), batches_of(plan, placement.share)
+    expected = expected_of(inventory, batches, source.folder, described, placement.crew)
+    return compiling_pays(expected, device, compiled_folder(source.components["unet"], device, plan.model.dtype))

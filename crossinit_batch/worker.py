@@ -19,6 +19,7 @@ from crossinit_batch.events import JobFailed, Note, Warned
 from crossinit_batch.fitting import fit_to_plan
 from crossinit_batch.initial_vector import InitialVector, initial_vector
 from crossinit_batch.model_source import ModelSource
+from crossinit_batch.pace import Pace
 from crossinit_batch.personalize import import_batch, learn_batch, store_initial
 from crossinit_batch.pictures import PictureBatch
 from crossinit_batch.plan import JobBatch
@@ -79,7 +80,8 @@ class Worker:
                 PictureBatch(self.context, self.model, batch, self._empty_states()).draw()
             if self.context.plan.judges is not None:
                 stage = "evaluate"
-                Scorer(self.context, self.judges, self.counters, self._faces).score(batch)
+                pace = Pace(self.context, self.device)
+                Scorer(self.context, self.judges, self.counters, self._faces, pace).score(batch)
         except (Interrupted, DeviceLost, ModelError):
             raise
         except OutputLost as error:

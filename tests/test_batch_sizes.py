@@ -61,14 +61,16 @@ def test_the_weights_are_counted_from_the_files(source: ModelSource) -> None:
     assert weight_bytes(source, 2) == 2 * counted["unet"] + 4 * (counted["vae"] + text)
 
 
-def sizes(monkeypatch: pytest.MonkeyPatch, gib: float, kind: str = "cuda", **compute: Any) -> tuple[int, int, int]:
+def sizes(
+    monkeypatch: pytest.MonkeyPatch, gib: float, kind: str = "cuda", sharing: int = 1, **compute: Any
+) -> tuple[int, int, int]:
     """Identities, samples a pass and pictures for SD 2.1 with so much free memory after 5 GiB of weights."""
     monkeypatch.setattr(batch_sizes, "free_memory", lambda _device: (gib + 5) * GIB)
     monkeypatch.setattr(batch_sizes, "weight_bytes", lambda _source, _element: 5 * GIB)
     monkeypatch.setattr(Architecture, "read", lambda _folder: Architecture(**SD21))
     plan = a_plan().model_copy(update={"compute": ComputeSettings(**compute)})
     plan = plan.model_copy(update={"model": plan.model.model_copy(update={"dtype": "bfloat16"})})
-    found = chosen_sizes(plan, ModelSource("sd", Path(), None, None, {}), torch.device(kind))
+    found = chosen_sizes(plan, ModelSource("sd", Path(), None, None, {}), torch.device(kind), sharing)
     return found["identities_per_batch"], found["samples_per_pass"], found["images_per_batch"]
 
 
@@ -87,6 +89,12 @@ def test_more_memory_is_never_less_and_more_than_enough_is_not_taken(monkeypatch
     assert found == sorted(found) and found[-1] == found[-2] == (8, 64, 32)
     assert sizes(monkeypatch, 1000, "cpu") == (4, 32, 8)
     assert sizes(monkeypatch, 1000, "xpu") == (4, 32, 8)
+
+
+def test_workers_on_one_device_divide_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them holds the weights too."""
+    assert sizes(monkeypatch, 4 * 16 + 15, sharing=4) == sizes(monkeypatch, 16) == (2, 16, 22)
+    assert sizes(monkeypatch, 4, "cpu", sharing=2) == (1, 1, 1)
 
 
 def test_identities_that_are_asked_for_share_a_batch_in_parts_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,8 @@ from crossinit_batch.settings import EmbeddingSettings, ModelSettings, RenderSet
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def work_of(seconds: float) -> Estimate:
-    return Estimate(Device("cuda", "NVIDIA H200"), 20.0, seconds, seconds, True)
+def work_of(seconds: float, workers: int = 1) -> Estimate:
+    return Estimate(Device("cuda", "NVIDIA H200"), 20.0, seconds, seconds, 0.0, 2 * seconds / workers, workers, True)
 
 
 def test_long_runs_are_compiled_and_short_ones_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +30,7 @@ def test_long_runs_are_compiled_and_short_ones_never(tmp_path: Path, monkeypatch
     nothing = tmp_path / "none"
     assert not compiling_pays(work_of(0), CUDA, nothing) and not compiling_pays(work_of(400), CUDA, nothing)
     assert compiling_pays(work_of(3600), CUDA, nothing)
+    assert not compiling_pays(work_of(3600, workers=8), CUDA, nothing), "each of them would compile"
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept/code").write_text("")
     assert compiling_pays(work_of(100), CUDA, tmp_path / "kept")

@@ -83,7 +83,7 @@ def test_a_damaged_note_and_a_cache_that_cannot_be_written_do_no_harm(
     own_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     remember(DEVICE, "f" * 64, "bfloat16", "learning", seconds=30.0, pieces=1000)
-    (note,) = (own_cache / "speed").iterdir()
+    (note,) = (own_cache / "pace").iterdir()
     for text in ("{", "[1]", '{"learning": "fast"}', '{"learning": null}'):
         note.write_text(text)
         assert observed(DEVICE, "f" * 64, "bfloat16") == {}

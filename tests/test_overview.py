@@ -47,7 +47,7 @@ def test_without_guidance_a_step_is_one_sample(store: Store) -> None:
 
 def printed(store: Store, seed: int = 0, *, as_json: bool = False, here: bool = True) -> str:
     stream = io.StringIO()
-    expected = Estimate(Device("cpu", "Some Processor"), 6.0, 200.0, 64.0, measured=True) if here else None
+    expected = Estimate(Device("cpu", "Some Processor"), 6.0, 200.0, 64.0, 10.0, 140.0, 2, True) if here else None
     print_overview(Overview(take_inventory(store, a_plan(seed=seed)), expected), stream, as_json=as_json)
     return stream.getvalue()
 
@@ -62,11 +62,12 @@ def test_the_overview_says_what_is_new_stale_and_left_over(store: Store) -> None
     assert "left to do: 2 embeddings (5,120 samples forward and backward), 4 pictures (400 samples forward)" in text
     assert "estimate" not in text  # nothing is known of a model that is not here
     assert (
-        "estimate by an earlier run here: 4 min 30 s with one worker on Some Processor "
-        "(learning 3 min 20 s, drawing 1 min 4 s, start 6 s)\n"
+        "estimate by an earlier run here: 2 min 26 s with 2 workers on Some Processor "
+        "(start 6 s; summed over workers learning 3 min 20 s, drawing 1 min 4 s, judging 10 s)\n"
     ) in printed(store, seed=1)
     facts = json.loads(printed(store, seed=1, as_json=True))
-    assert facts["estimate"]["seconds"] == {"wall": 270, "device": 264, "start": 6, "learning": 200, "drawing": 64}
+    seconds = {"wall": 146, "device": 274, "start": 6, "learning": 200, "drawing": 64, "judging": 10}
+    assert facts["estimate"]["seconds"] == seconds and facts["estimate"]["workers"] == 2
     assert facts["stale"] == {"cross-init/ada": "seed 0 → 1", "cross-init/bob": "seed 0 → 1"}
     assert facts["methods"]["cross-init"] == {
         "embeddings": 2, "done": 0, "new": 0, "stale": 2, "pictures": 4, "pictures_done": 0,

@@ -7,25 +7,38 @@ from typing import Annotated
 
 import typer
 
-from crossinit_batch.commands.options import Json, Offline, OutputArgument, go_offline
+from crossinit_batch.commands.options import (
+    Devices,
+    Json,
+    Offline,
+    OutputArgument,
+    Shard,
+    Workers,
+    go_offline,
+)
 from crossinit_batch.errors import OutputError
 from crossinit_batch.terminal import out, say, tell
 
 
 def plan(
     manifest: Annotated[Path, typer.Argument(help="A manifest.")],
+    devices: Devices = None,
+    workers: Workers = None,
+    shard: Shard = None,
     offline: Offline = False,
     json: Json = False,
 ) -> None:
     """Show what `run` would do; write nothing.
 
-    Jobs, counts, the work, and what is done, new or stale and why.
+    Jobs, counts, the work, what is done, new or stale and why, and an estimate of the time.
     """
     go_offline(offline)
+    from crossinit_batch.engines.share import parse_share
     from crossinit_batch.manifest import load_manifest
     from crossinit_batch.overview import overview_of, print_overview
 
-    overview = overview_of(load_manifest(manifest))
+    loaded = load_manifest(manifest)
+    overview = overview_of(loaded, devices, workers, parse_share(shard) if shard else None)
     print_overview(overview, out(), as_json=json)
 
 

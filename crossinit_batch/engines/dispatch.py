@@ -15,7 +15,7 @@ from crossinit_batch.errors import DeviceLost
 from crossinit_batch.events import Warned
 from crossinit_batch.inventory import take_inventory
 from crossinit_batch.model_source import ModelSource
-from crossinit_batch.plan import JobBatch, Plan
+from crossinit_batch.plan import JobBatch
 
 
 def run_batches(context: RunContext, source: ModelSource | None, placement: Placement, silence: float) -> Counters:
@@ -35,15 +35,10 @@ def run_batches(context: RunContext, source: ModelSource | None, placement: Plac
         return run_team(context, briefs, _left(context, placement), silence)
 
 
-def our_batches(plan: Plan, placement: Placement) -> list[JobBatch]:
-    """The batches of a plan that are ours: all, or those of our share."""
-    return list(plan.batches) if placement.share is None else batches_of(plan, placement.share)
-
-
 def _left(context: RunContext, placement: Placement) -> list[JobBatch]:
     """Our batches that have something left to do."""
     pending = set(context.pending_batches)
-    return [batch for batch in our_batches(context.plan, placement) if batch in pending]
+    return [batch for batch in batches_of(context.plan, placement.share) if batch in pending]
 
 
 def _briefs(context: RunContext, source: ModelSource | None, placement: Placement) -> list[Brief]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
+from crossinit_batch.crew import Crew
 from crossinit_batch.device import all_devices, choose_device, known_device
 from crossinit_batch.engines.share import Launch, Share, find_launch, find_share, parse_share
 from crossinit_batch.errors import RequestError
@@ -50,6 +52,16 @@ class Placement:
     def first_device(self) -> torch.device:
         """The device whose kind decides the precision."""
         return torch.device(self.devices[0])
+
+    @property
+    def crew(self) -> Crew:
+        """The workers in numbers."""
+        return Crew(len(self.devices), len(set(self.devices)))
+
+    @property
+    def sharing(self) -> int:
+        """The most workers that there are on one device."""
+        return max(Counter(self.devices).values())
 
     @property
     def label(self) -> str:

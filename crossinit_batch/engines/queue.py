@@ -23,11 +23,15 @@ def longest_first(plan: Plan, batches: Sequence[JobBatch]) -> list[JobBatch]:
     return sorted(batches, key=lambda batch: -cost_of(plan, batch))
 
 
-def batches_of(plan: Plan, share: Share) -> list[JobBatch]:
-    """The plan's batches that are this share's: each goes to whoever has least so far, the longest first.
+def batches_of(plan: Plan, share: Share | None) -> list[JobBatch]:
+    """The plan's batches that are this share's, all where the run is not shared.
+
+    Each goes to whoever has least so far, the longest first.
 
     Only the plan decides, not what is done, so shares that begin at different times agree without talk.
     """
+    if share is None:
+        return list(plan.batches)
     load = [0] * share.count
     mine = []
     for batch in longest_first(plan, plan.batches):

@@ -114,6 +114,13 @@ def clip_folder(settings: PromptSettings, fetch: bool) -> Path | None:
     return folder
 
 
+def weight_bytes(settings: EvaluationSettings) -> tuple[int, int]:
+    """The bytes of the face networks' files and of CLIP's weights, 0 for what is not asked for or not here."""
+    identity, clip = settings.identity, clip_folder(settings.prompt, fetch=False) if settings.prompt else None
+    faces = [detector_file(identity), recogniser_file(identity)] if identity else []
+    return sum(file.stat().st_size for file in faces), (clip / _CLIP_WEIGHTS).stat().st_size if clip else 0
+
+
 def _is_clip(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("config.json", _CLIP_WEIGHTS))
 

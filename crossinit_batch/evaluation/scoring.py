@@ -13,6 +13,7 @@ from PIL import Image
 from crossinit_batch import layout
 from crossinit_batch.base_model import Counters
 from crossinit_batch.context import RunContext
+from crossinit_batch.cost import judging
 from crossinit_batch.digest import sha256
 from crossinit_batch.errors import Interrupted, JobError
 from crossinit_batch.evaluation.alignment import TEMPLATE_DIGEST
@@ -26,6 +27,7 @@ from crossinit_batch.evaluation.scores import (
     load_scores,
 )
 from crossinit_batch.events import ImagesJudged, JobFailed, ScoresDone, Warned
+from crossinit_batch.pace import Pace
 from crossinit_batch.personalize import photograph_bytes
 from crossinit_batch.photograph import open_photograph
 from crossinit_batch.plan import Job, JobBatch
@@ -41,10 +43,11 @@ class Scorer:
     """Scores the pictures of jobs."""
 
     def __init__(
-        self, context: RunContext, judges: Judges, counters: Counters, sources: dict[str, list[Vector]]
+        self, context: RunContext, judges: Judges, counters: Counters, sources: dict[str, list[Vector]], pace: Pace
     ) -> None:
         """`sources` are the faces of photographs by identity that are known already, and learns of new ones."""
         self.context, self.judges, self.counters, self._sources = context, judges, counters, sources
+        self.pace = pace
 
     def score(self, batch: JobBatch) -> None:
         """Score what is drawn of a batch and not scored yet; Interrupted where asked to stop."""
@@ -53,6 +56,7 @@ class Scorer:
                 self._score_job(job)
             except JobError as error:
                 self.context.report(JobFailed(*job.key, "evaluate", error.message, error.hint))
+        self.pace.keep()
 
     def _score_job(self, job: Job) -> None:
         """Score the cells of a job that need it, and store them with those that stand."""
@@ -101,6 +105,7 @@ class Scorer:
         plan = self.context.plan
         prompt, judges = plan.prompts[number], plan.judges
         assert judges is not None
+        began = self.pace.clock()
         names = [picture.name for picture in plan.pictures_of_prompt(job, number)]
         sources = self._source_vectors(job) if judges.judges_identity(prompt) else []
         scores = []
@@ -114,6 +119,7 @@ class Scorer:
                 faces, largest, best = self._likeness(picture, sources) if sources else (None, None, None)
                 self.counters.pictures_judged += 1
                 scores.append(PictureScore(name, faces, largest, best, cosine))
+        self.pace.add(judging(judges), self.pace.clock() - began, len(names))
         return scores
 
     def _picture(self, job: Job, name: str, images: Receipt) -> Image.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crossinit_batch.crew import Crew
 from crossinit_batch.engines import placement
 from crossinit_batch.engines.placement import Placement, RunOptions, place
 from crossinit_batch.engines.share import Share
@@ -37,6 +38,8 @@ def test_devices_and_workers_can_be_chosen() -> None:
     assert place(RunOptions(devices="cuda:0, cuda:3"), {}).devices == ("cuda:0", "cuda:3")
     assert place(RunOptions(devices="cuda:0,cuda:3", workers=3), {}).devices == ("cuda:0", "cuda:3", "cuda:0")
     assert place(RunOptions(workers=2), {}).devices == ("cuda:0", "cuda:1")
+    assert place(RunOptions(workers=6), {}).crew == Crew(workers=6, devices=4)
+    assert place(RunOptions(workers=6), {}).sharing == 2 and place(RunOptions(), {}).sharing == 1
     assert place(RunOptions(workers=6), {}).label == "2 x cuda:0, 2 x cuda:1, cuda:2, cuda:3"
 
 

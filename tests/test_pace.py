@@ -1,0 +1,47 @@
+"""What a CPU does for others does not count as its pace."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from results import a_plan
+
+from crossinit_batch import pace
+from crossinit_batch.context import RunContext
+from crossinit_batch.device_speed import Device, observed
+from crossinit_batch.inventory import Inventory
+from crossinit_batch.pace import Pace
+from crossinit_batch.stopping import StopRequest
+from crossinit_batch.store import Store
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> RunContext:
+    plan = a_plan()
+    return RunContext(plan, Store(str(tmp_path)), Inventory(plan, {}), lambda _event: None, StopRequest())
+
+
+def test_waiting_is_no_work_of_a_cpu(context: RunContext) -> None:
+    clock = Pace(context, torch.device("cpu")).clock
+    began, worked = time.monotonic(), clock()
+    time.sleep(0.2)
+    assert clock() - worked < (time.monotonic() - began) / 2
+    elsewhere = Pace(context, torch.device("meta")).clock
+    began = elsewhere()
+    time.sleep(0.2)
+    assert elsewhere() - began >= 0.2
+
+
+def test_the_pace_of_a_work_is_kept_for_the_next_plan(context: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device("cpu", "Some Processor")
+    monkeypatch.setattr(pace, "described_device", lambda _device, _threads: device)
+    kept = Pace(context, torch.device("cpu"))
+    kept.add("learning", 3.0, 10)
+    kept.add("learning", 5.0, 30)
+    kept.add("judging", 1.0, 4)
+    kept.keep()
+    model = context.plan.model
+    assert observed(device, model.fingerprint, model.dtype) == {"learning": 0.2, "judging": 0.25}
