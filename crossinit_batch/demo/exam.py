@@ -103,4 +103,6 @@ def sheet(labels: Sequence[str], sources: NDArray[np.uint8], pictures: NDArray[n
         (label, [Image.fromarray(pixels) for pixels in (source, *drawn)])
         for label, source, drawn in zip(labels, sources, pictures, strict=True)
     ]
-    return contact_sheet(rows[:_SHOWN], ["source", *(prompt_of(scene).replace("{}", "S*") for scene in SCENES)], cell=128)
+    return contact_sheet(
+        rows[:_SHOWN], ["source", *(prompt_of(scene).replace("{}", "S*") for scene in SCENES)], cell=128
+    )
