@@ -15,7 +15,7 @@ from crossinit_batch.device_speed import Device, remember
 from crossinit_batch.evaluation.judges import planned_judges, weight_bytes
 from crossinit_batch.inventory import take_inventory
 from crossinit_batch.plan import Plan
-from crossinit_batch.settings import DEMO_EVALUATION
+from crossinit_batch.settings import DEMO_EVALUATION, EvaluationSettings, IdentitySettings
 from crossinit_batch.store import Store
 
 DEVICE, PROCESSOR = Device("cuda", "NVIDIA H200"), Device("cpu", "Some Processor")
@@ -104,6 +104,10 @@ def test_the_size_of_judges_is_known_where_they_are(tmp_path: Path) -> None:
     faces, clip = weight_bytes(DEMO_EVALUATION)
     assert 1e6 < faces < 3e6 and 1e6 < clip < 5e6
     assert weight_bytes(DEMO_EVALUATION.model_copy(update={"identity": None})) == (0, clip)
+    (tmp_path / "detection.onnx").write_bytes(b"x" * 100)
+    (tmp_path / "recognition.onnx").write_bytes(b"x" * 200)
+    pack = EvaluationSettings(identity=IdentitySettings(weights=f"insightface:{tmp_path}"), prompt=None)
+    assert weight_bytes(pack) == (300, 0)
 
 
 def test_what_is_left_is_counted_batch_by_batch(pipeline_folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -117,7 +118,10 @@ def clip_folder(settings: PromptSettings, fetch: bool) -> Path | None:
 def weight_bytes(settings: EvaluationSettings) -> tuple[int, int]:
     """The bytes of the face networks' files and of CLIP's weights, 0 for what is not asked for or not here."""
     identity, clip = settings.identity, clip_folder(settings.prompt, fetch=False) if settings.prompt else None
-    faces = [detector_file(identity), recogniser_file(identity)] if identity else []
+    faces: Iterable[Path] = ()
+    if identity is not None:
+        pack = Path(identity.pack).rglob("*.onnx") if identity.pack is not None else None
+        faces = pack or (detector_file(identity), recogniser_file(identity))
     return sum(file.stat().st_size for file in faces), (clip / _CLIP_WEIGHTS).stat().st_size if clip else 0
 
 
