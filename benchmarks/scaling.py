@@ -45,7 +45,7 @@ MIDDLE = 4, 4, 2
 """Identities, prompts and pictures a prompt where the others are varied."""
 _PICTURES_TOGETHER = 8
 _FOR_SHARED = ("model_loads", "text_encodes")
-"""Counters that every worker adds to once: it loads the model, and encodes the empty prompt."""
+"""Counters that every worker which works adds to once: it loads the model, and encodes the empty prompt."""
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,7 @@ def measure(runs: Runs, points: Sequence[Point]) -> dict[str, Any]:
             times.setdefault(point, []).append(cost)
             print(f"{number + 1}: {point}: {cost.wall:.1f} s, {cost.cpu:.1f} s of processors", flush=True)
     coefficients = check_counters([(point, counts[point]) for point in points])
-    check_shared(
-        [(counts[point], counts[replace(point, workers=2)], point) for point in points if point.identities > 1]
-    )
+    check_shared((counts[replace(point, workers=1)], counts[point], point) for point in shared)
     median = {point: _median(costs) for point, costs in times.items()}
     fits = {
         "measured, 1 worker": Fit.of(points, [median[point].wall for point in points]),
@@ -237,13 +235,18 @@ def check_counters(found: Sequence[tuple[Point, Counters]]) -> dict[str, list[in
 
 
 def check_shared(found: Iterable[tuple[Counters, Counters, Point]]) -> None:
-    """Two workers must count what one does, but for what each of them needs to begin; SystemExit where they do not."""
+    """Workers must count what one does, and what each that got something to do needs to begin; SystemExit if not.
+
+    Who starts late finds nothing left of a short run, and does not even load the model.
+    """
     for alone, shared, point in found:
+        beginners = shared.model_loads - alone.model_loads
+        if not 0 <= beginners < point.workers:
+            raise SystemExit(f"{shared.model_loads} model loads with {point.workers} workers at {point}")
         for name, count in asdict(alone).items():
-            wanted = count + (1 if name in _FOR_SHARED else 0)
-            if getattr(shared, name) != wanted:
-                got = getattr(shared, name)
-                raise SystemExit(f"{name}: {got} with two workers at {point}, where {wanted} were to be expected")
+            wanted, got = count + (beginners if name in _FOR_SHARED else 0), getattr(shared, name)
+            if got != wanted:
+                raise SystemExit(f"{name}: {got} instead of {wanted} at {point}, where {beginners} more workers began")
 
 
 def _median(costs: Sequence[Cost]) -> Cost:

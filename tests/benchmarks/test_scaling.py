@@ -36,9 +36,12 @@ def test_a_count_that_grows_unevenly_is_refused(benchmarks: Path) -> None:
     with pytest.raises(SystemExit, match="unet_forwards does not grow evenly"):
         check_counters(uneven)
     alone = Counters(model_loads=1, text_encodes=9)
-    check_shared([(alone, Counters(model_loads=2, text_encodes=10), points[1])])
-    with pytest.raises(SystemExit, match="model_loads: 3 with two workers"):
-        check_shared([(alone, Counters(model_loads=3, text_encodes=10), points[1])])
+    two = replace(points[1], workers=2)
+    check_shared([(alone, Counters(model_loads=2, text_encodes=10), two), (alone, alone, two)])
+    with pytest.raises(SystemExit, match="3 model loads with 2 workers"):
+        check_shared([(alone, Counters(model_loads=3, text_encodes=11), two)])
+    with pytest.raises(SystemExit, match="text_encodes: 11 instead of 10"):
+        check_shared([(alone, Counters(model_loads=2, text_encodes=11), two)])
 
 
 def test_the_fit_finds_what_seconds_were_made_of(benchmarks: Path) -> None:
