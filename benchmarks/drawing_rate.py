@@ -11,7 +11,7 @@ from crossinit_run import Request
 from device_clock import peak_gib, reset_peak
 
 from crossinit_batch.engines.placement import RunOptions
-from crossinit_batch.events import Event, ImagesDone
+from crossinit_batch.events import DenoiseStepDone, Event, ImagesDone
 from crossinit_batch.manifest import load_manifest
 from crossinit_batch.micro_batch import release_memory
 from crossinit_batch.run import run_manifest
@@ -23,7 +23,11 @@ BATCHES = 3
 
 @dataclass(frozen=True)
 class DrawingRate:
-    """Seconds a picture of `steps` denoising steps, from the first batch's last file to the last batch's."""
+    """Seconds a picture of `steps` denoising steps, once a run is under way.
+
+    From the end of the first batch's denoising to the last batch's last file, so that one decoding too many is counted
+    rather than one too few. Files are told of together, at a person's end, so they cannot be timed one by one.
+    """
 
     steps: int
     together: int
@@ -33,14 +37,19 @@ class DrawingRate:
 
 
 @dataclass
-class _SaveTimes:
-    """When batches of pictures were saved."""
+class _Times:
+    """When batches were denoised, and pictures saved."""
 
-    times: list[float] = field(default_factory=list)
+    denoised: list[float] = field(default_factory=list)
+    saved: list[float] = field(default_factory=list)
+    pictures: int = 0
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, DenoiseStepDone) and event.step == event.steps:
+            self.denoised.append(time.perf_counter())
         if isinstance(event, ImagesDone):
-            self.times.append(time.perf_counter())
+            self.saved.append(time.perf_counter())
+            self.pictures += event.images
 
 
 def drawing_rate(
@@ -62,11 +71,12 @@ def drawing_rate(
         scratch / f"{name}.yaml", scratch / name, images_per_batch=together, compile=compiled, samples_per_pass=1
     )
     reset_peak(device)
-    saved = _SaveTimes()
-    result = run_manifest(load_manifest(manifest), saved, StopRequest(), RunOptions(str(device)))
-    if result.exit_code or len(saved.times) != BATCHES:
-        raise SystemExit(f"{manifest}: {len(saved.times)} of {BATCHES} batches were saved: {result.failures}")
-    seconds = (saved.times[-1] - saved.times[0]) / ((BATCHES - 1) * together)
+    times = _Times()
+    result = run_manifest(load_manifest(manifest), times, StopRequest(), RunOptions(str(device)))
+    if result.exit_code or len(times.denoised) != BATCHES or times.pictures != BATCHES * together:
+        told = f"{times.pictures} pictures of {len(times.denoised)} batches were saved"
+        raise SystemExit(f"{manifest}: {told}, not {BATCHES} of {together}: {result.failures}")
+    seconds = (times.saved[-1] - times.denoised[0]) / ((BATCHES - 1) * together)
     found = DrawingRate(steps, together, compiled, seconds, peak_gib(device))
     release_memory()
     return found
