@@ -1,15 +1,20 @@
 """A process that has imported everything and loaded a small model, and forks into the command line when told to.
 
-So a run that is to be killed starts in milliseconds and dies by a real signal. Each line of input is a request (JSON:
-args, environment, log); the answers are the process's number, then what it ended with.
+So a run that is to be killed starts in milliseconds and dies by a real signal. Its worker processes are forked too; the
+program itself starts new interpreters, as in `end_to_end/test_workers.py`. Each line of input is a request (JSON: args,
+environment, log); the answers are the process's number, then what it ended with.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +46,25 @@ def warm_up(model: str) -> None:
     BaseModel.load = remembered  # type: ignore[assignment]
 
 
+def fork_workers() -> None:
+    """Have worker processes forked, with no more of the run's open files than a new process would have."""
+    from crossinit_batch.engines import hand
+
+    begin: Callable[[Connection, bytes, int], None] = hand.begin
+
+    def begin_alone(connection: Connection, work: bytes, parent: int) -> None:
+        for path in list(Path("/proc/self/fd").iterdir()):
+            with contextlib.suppress(OSError):
+                number, held = int(path.name), str(path.readlink())
+                if number not in (0, 1, 2, connection.fileno()) and held.startswith(("socket:", "/")):
+                    os.close(number)  # the lock of the folder, other workers' lines and the run's end of this one
+        begin(connection, work, parent)
+
+    hand.begin = begin_alone
+    context = multiprocessing.get_context("fork")
+    hand.multiprocessing.get_context = lambda _method: context  # type: ignore[attr-defined]
+
+
 def become(request: dict[str, Any]) -> None:
     """Be the command line, in the forked process, until it ends."""
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -49,6 +73,7 @@ def become(request: dict[str, Any]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ.update(request["environment"])
     os.fsync = lambda _descriptor: None  # a killed process leaves what it wrote to the system; test_store has the rest
+    fork_workers()
     code = 1
     try:
         fault_points.arm(os.environ.get(fault_points.VARIABLE, ""))
