@@ -93,6 +93,9 @@ class Store:
             if isinstance(self.files, LocalFiles) and not has_locks(probe):
                 self.no_locks = "its file system has no locks"
             self.retries.do(lambda: self.files.remove(probe), self.url)
+        except FileNotFoundError:  # gcsfs says no more
+            problem = f"{self.url}: this output folder cannot be written (there is no such bucket or folder)"
+            raise OutputError(problem, "Make it, or name another one under `output:`.") from None
         except (OSError, ValueError) as error:
             hint = getattr(error, "hint", "") or "Name another folder under `output:`, or make this one writable."
             raise OutputError(f"{self.url}: this output folder cannot be written ({reason_of(error)})", hint) from None

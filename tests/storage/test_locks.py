@@ -16,6 +16,7 @@ from crossinit_batch.errors import Interrupted, OutputError
 from crossinit_batch.events import Warned
 from crossinit_batch.manifest import load_manifest
 from crossinit_batch.run import run_manifest
+from crossinit_batch.storage.object_files import ObjectFiles
 from crossinit_batch.storage.process_mark import mark
 from crossinit_batch.store import Store
 
@@ -92,6 +93,18 @@ def test_a_file_system_without_locks_is_noticed_and_refused_where_asked(
     with pytest.raises(Interrupted):
         run_manifest(manifest, stopped, stopped.stop, RunOptions("cpu"))
     assert "start one run at a time" in stopped.of(Warned)[0].message
+
+
+def test_a_put_that_finds_no_place_says_that_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As gcsfs answers where the bucket is not there, with nothing but a URL of its own."""
+
+    def lost(_self: ObjectFiles, _path: str, _data: bytes) -> None:
+        raise FileNotFoundError("https://storage.googleapis.com/upload/storage/v1/b/x/o")
+
+    monkeypatch.setattr(ObjectFiles, "write", lost)
+    with pytest.raises(OutputError, match=r"cannot be written \(there is no such bucket") as caught:
+        Store("memory://nowhere/out").prepare()
+    assert "upload" not in caught.value.message
 
 
 def test_a_folder_that_is_removed_as_empty_while_another_writes_into_it(tmp_path: Path) -> None:
