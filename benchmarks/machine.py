@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 from typing import Any
 
 from crossinit_batch import __version__
+from crossinit_batch.crew import cores
 from crossinit_batch.device_speed import present_device, processor_name
 
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "numpy")
@@ -23,8 +23,3 @@ def machine() -> dict[str, Any]:
         "gpu": device.name if device.kind == "cuda" else None,
         "versions": {"crossinit": __version__, "python": platform.python_version(), **versions},
     }
-
-
-def cores() -> int:
-    """The cores that this process, and whatever it starts, may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

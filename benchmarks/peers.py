@@ -28,11 +28,13 @@ from pathlib import Path
 from typing import Any
 
 from crossinit_run import Request, crossinit, environment
-from machine import cores, machine
+from machine import machine
 from peer_run import SCRIPT, Peer, alone, expect
 from results_file import RESULTS, print_table, write_results
 from timed_process import Cost, timed
 from turns import Comparison, in_turns
+
+from crossinit_batch.crew import cores
 
 HERE = Path(__file__).parent
 PROMPTS = (
