@@ -45,8 +45,8 @@ def whole_tokenizer() -> Any:
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=small.model_max_length)
 
 
-def make_architecture(folder: Path, sizes: dict[str, dict[str, Any]]) -> dict[str, int]:
-    """Write a pipeline of these sizes with random weights in float16; parameters of each part."""
+def make_architecture(folder: Path, sizes: dict[str, dict[str, Any]], device: str = "cpu") -> dict[str, int]:
+    """Write a pipeline of these sizes with random weights in float16, drawn on a device; parameters of each part."""
     import torch
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -71,11 +71,12 @@ def make_architecture(folder: Path, sizes: dict[str, dict[str, Any]]) -> dict[st
         "up_block_types": ("UpDecoderBlock2D",) * levels,
         "latent_channels": 4,
     }
-    parts = {
-        "text_encoder": CLIPTextModel(CLIPTextConfig(**text, **sizes["text_encoder"])),
-        "unet": UNet2DConditionModel(use_linear_projection=True, **sizes["unet"]),
-        "vae": AutoencoderKL(**vae, **sizes["vae"]),
-    }
+    with torch.device(device):
+        parts = {
+            "text_encoder": CLIPTextModel(CLIPTextConfig(**text, **sizes["text_encoder"])),
+            "unet": UNet2DConditionModel(use_linear_projection=True, **sizes["unet"]),
+            "vae": AutoencoderKL(**vae, **sizes["vae"]),
+        }
     torch.set_default_dtype(torch.float32)
     scheduler = DDPMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1, clip_sample=False

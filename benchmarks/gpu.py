@@ -7,7 +7,8 @@ U-Net      forward, and forward and back to the text states, at several sizes: e
 learning   seconds a step for 1, 4 and 8 identities at once, 8 samples each; what 320 and 25 steps of it come to,
            with the two encodes of the picture, is extrapolated from a few measured steps.
 drawing    seconds a picture at 50 and 25 denoising steps with guidance, decoded and saved, by a run of the program.
-compiling  seconds until the first compiled call is done, with an empty cache and, in a new process, with a full one.
+compiling  seconds until the first compiled call is done, with an empty cache (on a GPU by other processes, beside all
+           that comes before) and with a full one, and how far its gradient is off; then learning and drawing with it.
 peer       the same learning and drawing the way of peer_textual_inversion.py, on the same device, at that script's
            usual float32 and in bfloat16.
 
@@ -27,6 +28,7 @@ from typing import Any
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # before its import, which speaks of torchvision
 
+import torch
 from architectures import SD21, make_architecture
 from gpu_parts import FULL, SMALL, SMOKE, Bench
 from gpu_report import GOALS, print_report, reached
@@ -34,39 +36,35 @@ from machine import machine
 from results_file import RESULTS, write_results
 
 from crossinit_batch.compilation import can_compile
-from crossinit_batch.device import device_name
+from crossinit_batch.device import choose_device, device_name
 
 
-def measure(bench: Bench) -> dict[str, Any]:
-    """All parts, what matters most first; each with the seconds that it needs on an H200."""
+def measure(bench: Bench, found: dict[str, Any]) -> None:
+    """All parts into `found`, what matters most first; each with the seconds that it needs on an H200."""
     sizes, precisions = bench.sizes, dict.fromkeys([bench.dtype, "float32"])
-    unet = bench.part("U-Net", 40, bench.unet)
-    learning = bench.part("learning", 30, bench.learning)
-    peer_learning = [
-        bench.part(f"peer's learning in {precision}", 30, lambda precision=precision: bench.peer_learning(precision))
-        for precision in precisions
-    ]
-    drawing = [
-        bench.part(f"drawing in {steps} steps", 40, lambda steps=steps: bench.drawing(steps))
-        for steps in sizes.denoise_steps
-    ]
-    peer_drawing = bench.part("peer's drawing", 40, bench.peer_drawing)
-    if sizes.compiles and can_compile(bench.device):
-        compiled = bench.part("compiling", 180, bench.compiled_unet)
-        if compiled and unet:
-            unet["speeds"] += compiled
-            steps = sizes.denoise_steps[0]
-            drawing.append(bench.part(f"drawing in {steps} steps, compiled", 60, lambda: bench.drawing(steps, True)))
-    else:
+    compiles = sizes.compiles and can_compile(bench.device)
+    if compiles and bench.device.type == "cuda":  # the processor has nothing else to do
+        bench.start_compiling()
+    found["unet"] = bench.part("U-Net", 50, bench.unet)
+    found["learning"] = bench.part("learning", 30, bench.learning) or []
+    for precision in precisions:
+        row = bench.part(
+            f"peer's learning in {precision}", 25, lambda precision=precision: bench.peer_learning(precision)
+        )
+        found["peer"]["learning"] += [row] if row else []
+    for steps in sizes.denoise_steps:
+        row = bench.part(f"drawing in {steps} steps", 30, lambda steps=steps: bench.drawing(steps))
+        found["drawing"] += [row] if row else []
+    found["peer"]["drawing"] = bench.part("peer's drawing", 30, bench.peer_drawing)
+    if not compiles:
         bench.left_out.append("compiling")
-    return {
-        "unet": unet,
-        "learning": learning,
-        "drawing": [row for row in drawing if row],
-        "compiling": bench.compiling,
-        "peer": {"learning": [row for row in peer_learning if row], "drawing": peer_drawing},
-        "left_out": bench.left_out,
-    }
+    elif compiled := bench.part("compiling", 60, bench.compiled):
+        if found["unet"]:
+            found["unet"]["speeds"] += compiled["speeds"]
+        found["learning"].append(compiled["learning"])
+        for steps in sizes.denoise_steps:
+            row = bench.part(f"drawing in {steps} steps, compiled", 50, lambda steps=steps: bench.drawing(steps, True))
+            found["drawing"] += [row] if row else []
 
 
 def main() -> None:
@@ -74,12 +72,19 @@ def main() -> None:
     sizes = SMOKE if options.smoke else SMALL if options.small else FULL
     small = options.small or options.smoke
     began = time.monotonic()
+    found: dict[str, Any] = {"unet": None, "learning": [], "drawing": [], "peer": {"learning": [], "drawing": None}}
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["CROSSINIT_CACHE"] = f"{scratch}/cache"
-        model = options.model if small else str(_architecture(Path(options.folder or f"{scratch}/sd21")))
+        device = choose_device(options.device)
+        model = options.model if small else str(_architecture(Path(options.folder or f"{scratch}/sd21"), device))
         bench = Bench(options, sizes, model, Path(scratch))
         bench.ends -= time.monotonic() - began
-        found = measure(bench)
+        try:
+            measure(bench, found)
+        except KeyboardInterrupt:
+            bench.left_out.append("what was to come when it was interrupted")
+        finally:
+            bench.stop_compiling()
     facts = {
         **machine(),
         "device": str(bench.device),
@@ -88,16 +93,18 @@ def main() -> None:
         "model": model if small else "Stable Diffusion 2.1-base's architecture, random weights",
         "seconds": round(time.monotonic() - began),
         **found,
+        "compiling": bench.compiling,
+        "left_out": bench.left_out,
     }
     facts["goals"] = [] if small else reached(facts, GOALS)
     print_report(facts)
     write_results(options.output or RESULTS / ("gpu-small.json" if small else "gpu.json"), facts)
 
 
-def _architecture(folder: Path) -> Path:
+def _architecture(folder: Path, device: torch.device) -> Path:
     """The pipeline with random weights, made unless it is there."""
     if not (folder / "model_index.json").is_file():
-        make_architecture(folder, SD21)
+        make_architecture(folder, SD21, str(device))
     return folder
 
 

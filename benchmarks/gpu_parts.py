@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +17,12 @@ import torch
 from crossinit_run import environment
 from device_clock import Clock, peak_gib, reset_peak
 from drawing_rate import drawing_rate
-from learning_loop import crossinit_loop, loaded, peer_loop, subject_of
+from learning_loop import crossinit_loop, loaded, peer_loop, repeats_exactly, subject_of
 from peer_textual_inversion import PeerDrawing, PeerLearning
-from timed_process import timed
-from unet_speed import UnetSpeed, compiled_call
+from unet_speed import UnetSpeed, first_call
 
+from crossinit_batch.base_model import BaseModel
+from crossinit_batch.compilation import Work
 from crossinit_batch.demo.faces import write_faces
 from crossinit_batch.device import choose_device, resolve_dtype
 from crossinit_batch.micro_batch import release_memory
@@ -37,11 +40,6 @@ class Sizes:
     loop_steps: int
     repeats: int
     compiles: bool = True
-
-    @property
-    def drawing_samples(self) -> int:
-        """Samples of a U-Net call while drawing: each picture with its prompt and without."""
-        return 2 * self.pictures
 
 
 FULL = Sizes((8, 16, 32, 64), (1, 4, 8), 32, 8, (50, 25), 5, 5)
@@ -63,36 +61,43 @@ class Bench:
         self.faces = write_faces(max(sizes.identities), scratch / "faces")
         self.alone = scratch / "alone"
         write_faces(1, self.alone)
-        self.compiling: dict[str, float] = {}
+        self.compiling: list[dict[str, Any]] = []
+        self.compilers: dict[str, subprocess.Popen[str]] = {}
 
     def part(self, name: str, seconds: float, measure: Callable[[], Any]) -> Any:
-        """What is measured, or None where the time left would not do for it."""
+        """What is measured, or None where the time left would not do for it, or where it fails."""
         if time.monotonic() + seconds > self.ends:
             self.left_out.append(name)
             return None
         began = time.monotonic()
-        found = measure()
+        try:
+            found = measure()
+        except (Exception, SystemExit) as error:  # the other parts have cost too much to be lost
+            traceback.print_exc()
+            self.left_out.append(f"{name} (failed: {str(error).partition(chr(10))[0]})")
+            found = None
         release_memory()
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
         return found
 
     def learning(self) -> list[dict[str, Any]]:
         """Seconds an identity, by how many are learned at once."""
-        model, rows = loaded(self.model, str(self.device), self.dtype), []
-        subject_of(model, self.faces[0])
-        clock = Clock(self.device)
-        subject_of(model, self.faces[0])
-        encoding = clock.read().wall
-        for identities in self.sizes.identities:
-            loop = crossinit_loop(
-                model,
-                self.faces[:identities],
-                steps=self.sizes.loop_steps,
-                batch=BATCH,
-                on_warm=lambda: reset_peak(self.device),
-            )
-            rows.append({"identities": identities, **_learned(loop.step_of_one.wall, encoding, self.device)})
+        model = loaded(self.model, str(self.device), self.dtype)
+        rows = [self._learning(model, self.faces[:identities]) for identities in self.sizes.identities]
+        rows[-1]["repeats_exactly"] = repeats_exactly(model, self.faces, steps=2, batch=BATCH)
         return rows
+
+    def _learning(self, model: BaseModel, faces: list[Path]) -> dict[str, Any]:
+        subject_of(model, faces[0])
+        clock = Clock(self.device)
+        subject_of(model, faces[0])
+        encoding = clock.read().wall
+        loop = crossinit_loop(
+            model, faces, steps=self.sizes.loop_steps, batch=BATCH, on_warm=lambda: reset_peak(self.device)
+        )
+        compiled = model.compiled_learning is not None
+        learned = _learned(loop.step_of_one.wall, encoding, self.device)
+        return {"identities": len(faces), "compiled": compiled, **learned}
 
     def peer_learning(self, precision: str) -> dict[str, Any]:
         """The peer's seconds an identity; it reads and encodes the picture in every step."""
@@ -133,21 +138,44 @@ class Bench:
     def unet(self) -> dict[str, Any]:
         """The U-Net eager, by each way of attention, and channels_last."""
         speed = UnetSpeed(loaded(self.model, str(self.device), self.dtype), self.sizes.repeats)
-        found = [*speed.sweep("eager", self.sizes.samples), *speed.attentions(self.sizes.samples)]
+        found = [*speed.sweep("eager", self.sizes.samples), *speed.repeating(self.sizes.samples)]
+        found += speed.attentions(self.sizes.samples)
         with speed.channels_last():
             found += speed.sweep("channels_last", self.sizes.samples)
         counted = {"tflop_a_sample": speed.flops / 1e12, "matrix_tflops": speed.matrix_flops / 1e12}
         return {**counted, "speeds": [asdict(one) for one in found]}
 
-    def compiled_unet(self) -> list[dict[str, Any]]:
-        """The U-Net compiled for the shape that drawing has, from an empty cache, then the same in a new process."""
-        model = loaded(self.model, str(self.device), self.dtype)
-        self.compiling["cold"], found = compiled_call(model, self.sizes.drawing_samples, self.sizes.repeats)
-        words = [f"--model={self.model}", f"--device={self.device}", f"--samples={self.sizes.drawing_samples}"]
+    def start_compiling(self) -> None:
+        """Compile in processes of their own, from an empty cache, while other things are measured here."""
         script = Path(__file__).with_name("unet_speed.py")
-        _, printed = timed([sys.executable, str(script), *words], environment())
-        self.compiling["warm"] = json.loads(printed.splitlines()[-1])["seconds"]
-        return [asdict(found)]
+        for work, samples in self._compiled_samples.items():
+            words = [work, f"--model={self.model}", f"--device={self.device}", f"--samples={samples}"]
+            command = [sys.executable, str(script), *words]
+            self.compilers[work] = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
+
+    def compiled(self) -> dict[str, Any]:
+        """The U-Net compiled for both works, with the cache that the other processes leave: its speed, and learning."""
+        if not self.compilers:
+            self.start_compiling()
+        for process in self.compilers.values():
+            printed, _ = process.communicate(timeout=max(self.ends - time.monotonic(), 1))
+            self.compiling.append({"cache": "empty", **json.loads(printed.splitlines()[-1])})
+        model = loaded(self.model, str(self.device), self.dtype)
+        for work, samples in self._compiled_samples.items():
+            self.compiling.append({"cache": "full", **asdict(first_call(model, work, samples))})
+        speeds = UnetSpeed(model, self.sizes.repeats).compiled(*self._compiled_samples.values())
+        return {"speeds": [asdict(speed) for speed in speeds], "learning": self._learning(model, self.faces)}
+
+    def stop_compiling(self) -> None:
+        """End the processes that still compile."""
+        for process in self.compilers.values():
+            process.kill()
+            process.wait()
+
+    @property
+    def _compiled_samples(self) -> dict[Work, int]:
+        """Samples of a U-Net call in each work; a picture is drawn with its prompt and without."""
+        return {"learning": BATCH * max(self.sizes.identities), "drawing": 2 * self.sizes.pictures}
 
     @property
     def model_folder(self) -> Path:

@@ -62,17 +62,22 @@ def print_report(facts: dict[str, Any]) -> None:
     print_table(
         "learning, 8 samples an identity and step; whole identities extrapolated",
         ["", "s a step of one", "s at 320 steps", "s at 25 steps", "peak GiB"],
-        [_learned(f"{row['identities']} at once", row) for row in facts["learning"] or []]
+        [_learned(f"{row['identities']} at once{_compiled(row)}", row) for row in facts["learning"]]
         + [_learned(f"peer, {row['precision']}", row) for row in facts["peer"]["learning"]],
     )
     print_table(
         "drawing, with guidance, decoding and saving",
         ["", "denoising steps", "s a picture", "pictures a s", "peak GiB"],
-        [_drawn(f"{row['together']} at once{', compiled' if row['compiled'] else ''}", row) for row in facts["drawing"]]
+        [_drawn(f"{row['together']} at once{_compiled(row)}", row) for row in facts["drawing"]]
         + [_drawn(f"peer, {row['pictures']} a call", row) for row in facts["peer"]["drawing"] or []],
     )
-    for state, seconds in facts["compiling"].items():
-        print(f"compiling, {state}: {seconds:.1f} s")
+    for row in facts["learning"]:
+        if "repeats_exactly" in row:
+            print(f"learning {row['identities']} again: {'the same' if row['repeats_exactly'] else 'OTHER'} bits")
+    for row in facts["compiling"]:
+        error = row["gradient_error"]
+        off = "" if error is None else f"; its gradient is {error:.2g} off"
+        print(f"compiling for {row['work']}, cache {row['cache']}: {row['seconds']:.1f} s{off}")
     for goal in facts["goals"]:
         found = "not measured" if goal["found"] is None else f"{goal['found']:.3g} s"
         ratio = "" if goal["ratio"] is None else f", {goal['ratio']:.1f} times as fast as the peer's way"
@@ -97,6 +102,10 @@ def _speed(row: dict[str, Any]) -> list[str]:
         return [*start, row["problem"], "", "", ""]
     figures = [f"{1e3 * row['seconds']:.1f}", f"{row['tflops']:.3g}", f"{row['of_floor']:.0%}"]
     return [*start, *figures, f"{row['peak_gib']:.1f}"]
+
+
+def _compiled(row: dict[str, Any]) -> str:
+    return ", compiled" if row["compiled"] else ""
 
 
 def _learned(name: str, row: dict[str, Any]) -> list[str]:

@@ -87,6 +87,19 @@ def crossinit_loop(
     return Loop(len(pictures), steps, batch, clock.read())
 
 
+def repeats_exactly(model: BaseModel, pictures: list[Path], *, steps: int, batch: int) -> bool:
+    """Whether learning again from the same pictures ends with the same bits."""
+    settings = PRESETS["cross-init"].model_copy(update={"batch_size": batch, "steps": steps})
+    start, _ = initial_vector(model, settings.init)
+    subjects = [subject_of(model, picture) for picture in pictures]
+    ends = []
+    for _ in range(2):
+        optimization = Optimization(model, subjects, start.v_init, settings, seed=0)
+        optimization.run(lambda _step, _loss: True)
+        ends.append(optimization.snapshot().v)
+    return torch.equal(*ends)
+
+
 def loaded(model: str, device: str, dtype: str) -> BaseModel:
     """A model as a worker has it."""
     found = BaseModel.load(fetched_model(ModelSettings(id=model)), torch.device(device), dtype)

@@ -1,8 +1,9 @@
 """The U-Net alone: seconds a call forward, and forward and back to the text states, against the counted floor.
 
-    python benchmarks/unet_speed.py --model FOLDER --samples 64 [--device cuda]
+    python benchmarks/unet_speed.py learning|drawing --model FOLDER --samples 64 [--device cuda]
 
-prints how long the first compiled call takes with what the cache folder holds: one line of JSON.
+prints how long the first compiled call takes with what the cache folder holds, and how far off its gradient is: one
+line of JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from device_clock import Clock, peak_gib, reset_peak
@@ -21,12 +22,12 @@ from torch.nn.attention import SDPBackend
 
 from crossinit_batch.architecture import Architecture
 from crossinit_batch.base_model import BaseModel
-from crossinit_batch.compilation import compile_unet
+from crossinit_batch.compilation import WORKS, Work, compile_unet, gradient_error
 from crossinit_batch.cost import BACKWARD
-from crossinit_batch.device import choose_device, resolve_dtype
+from crossinit_batch.device import choose_device, repeating_exactly, resolve_dtype
 from crossinit_batch.micro_batch import is_out_of_memory, release_memory
 
-WORKS = {"forward": 1.0, "forward and back": 1.0 + BACKWARD}
+WAYS = {"forward": 1.0, "forward and back": 1.0 + BACKWARD}
 """What is measured, in counted ways forward."""
 ATTENTION = {
     "cuda": [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION],
@@ -60,7 +61,7 @@ class UnetSpeed:
         self.flops = Architecture.read(model.source.folder).noise_prediction(self.side).flops
         self.matrix_flops = matrix_speed(model.device, model.dtype)
 
-    def sweep(self, variant: str, sizes: tuple[int, ...], works: tuple[str, ...] = tuple(WORKS)) -> list[Speed]:
+    def sweep(self, variant: str, sizes: tuple[int, ...], works: tuple[str, ...] = tuple(WAYS)) -> list[Speed]:
         """Every work at every size, as the model is now."""
         return [self.measure(variant, work, samples) for work in works for samples in sizes]
 
@@ -73,6 +74,17 @@ class UnetSpeed:
             found += self.sweep(f"attention: {backend.name.partition('_')[0].lower()}", sizes)
         self.model.attention = before
         return found
+
+    def repeating(self, sizes: tuple[int, ...]) -> list[Speed]:
+        """Forward and back as the program learns: with the same bits every time."""
+        with repeating_exactly(self.model.device):
+            return self.sweep("repeating exactly", sizes, ("forward and back",))
+
+    def compiled(self, learned: int, drawn: int) -> list[Speed]:
+        """Both ways with so many samples, of a model whose compiled code is there."""
+        with repeating_exactly(self.model.device):
+            learning = self.measure("compiled, repeating exactly", "forward and back", learned)
+        return [self.measure("compiled", "forward", drawn), learning]
 
     @contextmanager
     def channels_last(self) -> Iterator[None]:
@@ -93,7 +105,7 @@ class UnetSpeed:
         except (RuntimeError, MemoryError) as error:
             problem = "out of memory" if is_out_of_memory(error) else "not on this device"
         else:
-            done = samples * self.flops * WORKS[work] / seconds
+            done = samples * self.flops * WAYS[work] / seconds
             return Speed(variant, work, samples, seconds, done / 1e12, done / self.matrix_flops, peak_gib(device))
         release_memory()
         return Speed(variant, work, samples, problem=problem)
@@ -116,12 +128,23 @@ class UnetSpeed:
         return clock.read().wall
 
 
-def compiled_call(model: BaseModel, samples: int, repeats: int) -> tuple[float, Speed]:
-    """Seconds until the first compiled call of a shape is done, and the speed of those after it."""
-    speed = UnetSpeed(model, repeats)
-    compile_unet(model, str(model.dtype).removeprefix("torch."))
-    first = speed.call("forward", samples)
-    return first, speed.measure("compiled", "forward", samples)
+@dataclass(frozen=True)
+class FirstCall:
+    """Seconds until a compiled work has its first result, and how far its gradient is off (None of drawing)."""
+
+    work: str
+    seconds: float
+    gradient_error: float | None = None
+
+
+def first_call(model: BaseModel, work: Work, samples: int) -> FirstCall:
+    """Compile the U-Net for a work and a shape, by calling it."""
+    compile_unet(model, str(model.dtype).removeprefix("torch."), [work])
+    clock = Clock(model.device)
+    error = gradient_error(model, samples) if work == "learning" else None
+    if work == "drawing":
+        UnetSpeed(model, repeats=1).call("forward", samples)
+    return FirstCall(work, clock.read().wall, error)
 
 
 def matrix_speed(device: torch.device, dtype: torch.dtype) -> float:
@@ -138,14 +161,14 @@ def matrix_speed(device: torch.device, dtype: torch.dtype) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", choices=WORKS)
     parser.add_argument("--model", default="demo", help="a folder in diffusers' layout, or demo")
     parser.add_argument("--samples", type=int, required=True)
     parser.add_argument("--device", help="such as cuda; the best one if left out")
     options = parser.parse_args()
     device = choose_device(options.device)
     model = loaded(options.model, str(device), resolve_dtype("auto", device))
-    seconds, _ = compiled_call(model, options.samples, repeats=1)
-    print(json.dumps({"seconds": seconds}))
+    print(json.dumps(asdict(first_call(model, options.work, options.samples))))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ class BaseModel:
     The text encoder stays in float32 since a step of v is smaller than bfloat16 resolves; the autoencoder
     since bfloat16's eight bits would show in eight-bit pictures. `learning`, `drawing` and `decoding` are how many
     samples of each work its memory holds; `attention` are the ways of attention to try, None what torch takes;
-    `compiled_unet` predicts wherever no gradient is asked for, where there is one.
+    `compiled_learning` and `compiled_drawing` predict in the U-Net's stead, with gradients and without, where they are;
+    in passes of `checked_sizes` the first has been found to be right.
     """
 
     tokenizer: Any
@@ -63,7 +64,9 @@ class BaseModel:
     drawing: MicroBatch = field(default_factory=MicroBatch)
     decoding: MicroBatch = field(default_factory=lambda: MicroBatch(_DECODED_AT_ONCE))
     attention: list[SDPBackend] | None = None
-    compiled_unet: Any = None
+    compiled_learning: Any = None
+    checked_sizes: set[int] = field(default_factory=set)
+    compiled_drawing: Any = None
 
     @classmethod
     def load(cls, source: ModelSource, device: torch.device, dtype: str, counters: Counters | None = None) -> BaseModel:
@@ -193,8 +196,12 @@ class BaseModel:
     def predict_noise(self, latents: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
         """The U-Net's prediction in float32, the shape of latents (B, channels, side, side)."""
         self.counters.unet_forwards += latents.shape[0]
+        compiled = self.compiled_learning if torch.is_grad_enabled() else self.compiled_drawing
+        return self.noise_by(self.unet if compiled is None else compiled, latents, timesteps, states)
+
+    def noise_by(self, unet: Any, latents: Tensor, timesteps: Tensor, states: Tensor) -> Tensor:
+        """The prediction of one form of the U-Net, compiled or not, as `predict_noise` has it."""
         tried = sdpa_kernel(self.attention, set_priority=True) if self.attention else contextlib.nullcontext()
-        unet = self.unet if self.compiled_unet is None or torch.is_grad_enabled() else self.compiled_unet
         with tried:
             (sample,) = unet(latents.to(self.dtype), timesteps, states.to(self.dtype), return_dict=False)
         return sample.float()  # type: ignore[no-any-return]
@@ -232,7 +239,8 @@ class BaseModel:
 
 def worn_at(vectors: Tensor, slots: Tensor, v: Tensor) -> Tensor:
     """Vectors (B, length, width) with v (B, tokens, width) in their place from slots (B,) on; gradients reach v."""
-    places = (slots[:, None] + torch.arange(v.shape[1]))[..., None].expand(-1, -1, v.shape[2]).to(v.device)
+    places = slots.to(v.device)[:, None] + torch.arange(v.shape[1], device=v.device)
+    places = places[..., None].expand(-1, -1, v.shape[2])
     return vectors.scatter(1, places, v.to(vectors.dtype))
 
 

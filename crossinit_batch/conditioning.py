@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from crossinit_batch.base_model import BaseModel, worn_at
+from crossinit_batch.device import to_device
 from crossinit_batch.initial_vector import InitialVector
 from crossinit_batch.settings import EmbeddingSettings
 
@@ -32,17 +33,18 @@ class Captions:
     def __init__(self, model: BaseModel, texts: Sequence[str], tokens: int, stand_in: Tensor | None = None) -> None:
         captions = [model.caption(text, tokens) for text in texts]
         self.model, self.stand_in = model, stand_in
-        self.ids = torch.cat([caption.ids for caption in captions])
-        self.slots = torch.tensor([caption.slot for caption in captions])
+        self.ids = torch.cat([caption.ids for caption in captions]).to(model.device)
+        self.slots = torch.tensor([caption.slot for caption in captions]).to(model.device)
 
     def __len__(self) -> int:
         return len(self.slots)
 
     def states(self, which: Tensor, v: Tensor) -> Tensor:
         """Hidden states (B, length, width) of captions `which` (B,), each with its own v (B, tokens, width)."""
+        which = to_device(which, self.model.device)
         if self.stand_in is None:
             return self.model.encode_text(self.ids[which], self.slots[which], v)
-        return worn_at(self._read[which.to(self._read.device)], self.slots[which], v)
+        return worn_at(self._read[which], self.slots[which], v)
 
     @cached_property
     def _read(self) -> Tensor:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import is_bf16_available
+from torch import Tensor
 from torch.nn.attention import SDPBackend
 
 from crossinit_batch.device_speed import Device, asked_threads, processor_name
@@ -85,6 +87,35 @@ def computing_with(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; a GPU fetches it when it comes to it, while the host goes on."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+@contextlib.contextmanager
+def repeating_exactly(device: torch.device) -> Iterator[None]:
+    """Sum up gradients on a GPU in one order while open, so that they come out the same every time.
+
+    The fastest ways back through attention add in whatever order their threads end. RuntimeError where an operation
+    has no other way.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it matrix products refuse
+    memory: Any = torch.utils.deterministic
+    before, filled = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False  # nobody reads what was not written
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        memory.fill_uninitialized_memory = filled
 
 
 def resolve_dtype(asked: str, device: torch.device) -> str:

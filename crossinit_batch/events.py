@@ -44,13 +44,17 @@ class RunStarted(_Happening):
 
 @dataclass(frozen=True)
 class StepDone(_Happening):
-    """Optimisation step `step` of `steps` (from 1) of a batch of identities; `loss` is their mean."""
+    """Optimisation step `step` of `steps` (from 1) of a batch of identities; `loss` is their mean.
+
+    `since` steps were done since the one that was told before.
+    """
 
     method: str
     identities: tuple[str, ...]
     step: int
     steps: int
     loss: float
+    since: int = 1
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from crossinit_batch.architecture import Architecture
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.batch_sizes import decoded_together
-from crossinit_batch.compilation import compile_unet
+from crossinit_batch.compilation import WORKS, compile_unet, gradient_error, is_rounding, keep_compiled
 from crossinit_batch.context import RunContext
 from crossinit_batch.device import attention_backends
 from crossinit_batch.events import Note, Warned
@@ -26,9 +27,27 @@ def fit_to_plan(model: BaseModel, context: RunContext) -> None:
     if model.device.type == "cuda" and model.dtype != torch.float32:
         # Who takes a U-Net in half precision takes the text encoder's products in TF32: they are a third of a step.
         torch.set_float32_matmul_precision("high")
-    if plan.compute.compiled:
-        context.report(Note("drawing is compiled at its first steps, which takes a while"))
-        compile_unet(model, plan.model.dtype)
+    if compiled := [work for work in WORKS if plan.compute.compiles(work)]:
+        context.report(Note(f"{' and '.join(compiled)}: compiled at the first steps, which takes minutes once"))
+        compile_unet(model, plan.model.dtype, compiled)
+
+
+def check_compiled_learning(model: BaseModel, context: RunContext, samples: int) -> None:
+    """Compile what learning with so many samples needs; learn without it, and say so, where it would be wrong."""
+
+    def check(_part: slice, size: int) -> None:
+        if model.compiled_learning is None or size in model.checked_sizes:
+            return
+        error = gradient_error(model, size)
+        if is_rounding(error, model.dtype):
+            model.checked_sizes.add(size)
+            keep_compiled(model, context.plan.model.dtype, "learning")
+            return
+        model.compiled_learning = None
+        off = f"{error:.0%} off" if math.isfinite(error) else "not finite"
+        context.report(Warned(f"learning is not compiled: compiled code's gradient is {off} on this device"))
+
+    model.learning.run(samples, check)
 
 
 def _tell_of_halving(context: RunContext, work: str, size: int, wanted: int) -> None:

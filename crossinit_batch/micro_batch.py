@@ -32,15 +32,16 @@ class MicroBatch:
         """What a receipt says where memory ran out."""
         return {"samples": self.size or 0, "wanted": self.wanted} if self._halved else None
 
-    def run(self, count: int, do: Callable[[slice, int], Part]) -> list[Part]:
+    def run(self, count: int, do: Callable[[slice, int], Part], like: int = 0) -> list[Part]:
         """`do(part, size)` for one part of range(count) after the other, all of `size` but the last, which may be less.
 
-        Where memory runs out, the part is done again in halves; the error passes where one sample is too much.
+        The size is what so many samples need, or `like` where that is more, so that others find the same shape. Where
+        memory runs out, the part is done again in halves; the error passes where one sample is too much.
         """
         done: list[Part] = []
         start = 0
         while start < count:
-            size = self._even(count)
+            size = self._even(max(count, like))
             part = slice(start, min(start + size, count))
             try:
                 done.append(do(part, size))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.conditioning import Captions
+from crossinit_batch.device import repeating_exactly, to_device
 from crossinit_batch.digest import sha256
 from crossinit_batch.draws import StepDraws, draw_step
 from crossinit_batch.prompts import TRAINING_TEMPLATES
@@ -123,8 +124,13 @@ class Optimization:
         seed: int,
         progress: Progress | None = None,
         stand_in: Tensor | None = None,
+        fill_to: int = 0,
     ) -> None:
-        """`v_init` (tokens, width) is where v starts; with a `stand_in` v lives in the text encoder's output."""
+        """`v_init` (tokens, width) is where v starts; with a `stand_in` v lives in the text encoder's output.
+
+        The samples are filled up to those of `fill_to` identities, where these are fewer: a compiled U-Net is made for
+        one shape.
+        """
         self.model, self.subjects, self.settings, self.seed = model, tuple(subjects), settings, seed
         self.progress = progress or Progress.start(v_init, len(self.subjects))
         device = model.device
@@ -139,6 +145,7 @@ class Optimization:
             "exp_avg_sq": self.progress.exp_avg_sq.to(device),
         }
         self.failed_at = self.progress.failed_at.to(device)
+        self.filled = fill_to * settings.batch_size
         self.losses: list[Tensor] = list(self.progress.losses.to(device))
         self.trajectory: list[Tensor] = list(self.progress.trajectory.to(device))
         self.captions = Captions(model, TRAINING_TEMPLATES[settings.templates], v_init.shape[0], stand_in)
@@ -155,7 +162,8 @@ class Optimization:
         calling it waits for the device.
         """
         while self.step < self.settings.steps:
-            self._do_step()
+            with repeating_exactly(self.model.device):
+                self._do_step()
             if not on_step(self.step, self._mean_loss):
                 break
         self._collect()
@@ -204,7 +212,7 @@ class Optimization:
             (grad,) = torch.autograd.grad(errors.sum() / batch_size, self.v)
             return errors.detach(), grad
 
-        parts = model.learning.run(len(samples.z_t), errors_and_gradient)
+        parts = model.learning.run(len(samples.z_t), errors_and_gradient, self.filled)
         errors = torch.cat([part for part, _ in parts])
         grad = torch.stack([part for _, part in parts]).sum(dim=0)
         return errors.reshape(-1, batch_size).mean(dim=1), grad
@@ -213,13 +221,13 @@ class Optimization:
         """The step's noisy samples, those of one identity after those of the other."""
         model, device = self.model, self.model.device
         latents = torch.stack([_sample(subject, draw) for subject, draw in zip(self.subjects, draws, strict=True)])
-        z = model.scale_latents(latents.to(device)).flatten(0, 1)
-        epsilon = torch.cat([draw.noise for draw in draws]).to(device)
-        timesteps = torch.cat([draw.timestep for draw in draws]).to(device)
+        z = model.scale_latents(to_device(latents, device)).flatten(0, 1)
+        epsilon = to_device(torch.cat([draw.noise for draw in draws]), device)
+        timesteps = to_device(torch.cat([draw.timestep for draw in draws]), device)
         scheduler = model.noise_scheduler
         z_t = scheduler.add_noise(z, epsilon, timesteps)
         target = epsilon if model.prediction_type == "epsilon" else scheduler.get_velocity(z, epsilon, timesteps)
-        return _Samples(z_t, timesteps, target, torch.cat([draw.template for draw in draws]))
+        return _Samples(z_t, timesteps, target, to_device(torch.cat([draw.template for draw in draws]), device))
 
     def _draws(self, step: int) -> list[StepDraws]:
         """The draws of every identity in this step."""

@@ -16,6 +16,7 @@ from crossinit_batch.cost import LEARNING
 from crossinit_batch.digest import sha256
 from crossinit_batch.errors import EmbeddingError, Interrupted, JobError, PhotographError
 from crossinit_batch.events import CheckpointSaved, EmbeddingDone, JobFailed, StepDone, Warned
+from crossinit_batch.fitting import check_compiled_learning
 from crossinit_batch.formats import EmbeddingFile, dump_learned_embeds, read_embedding
 from crossinit_batch.initial_vector import InitialVector
 from crossinit_batch.inventory import decided_parts
@@ -60,7 +61,9 @@ def learn_batch(context: RunContext, model: BaseModel, batch: JobBatch, start: I
     checkpoint = layout.checkpoint(batch.digest)
     progress = _load_checkpoint(context, checkpoint, digests)
     subjects, stand_in = [subject for _, subject in members], stand_in_of(settings, start)
-    optimization = Optimization(model, subjects, start.v_init, settings, context.plan.seed, progress, stand_in)
+    fill_to = _fill_to(context, batch) if model.compiled_learning is not None else 0
+    check_compiled_learning(model, context, max(fill_to, len(subjects)) * settings.batch_size)
+    optimization = Optimization(model, subjects, start.v_init, settings, context.plan.seed, progress, stand_in, fill_to)
     _optimize(context, optimization, batch.method, digests, checkpoint)
     seconds = (time.monotonic() - began) / len(members)
     final = optimization.snapshot()
@@ -70,6 +73,12 @@ def learn_batch(context: RunContext, model: BaseModel, batch: JobBatch, start: I
         if job in missing:
             _store_learned(context, job, final, number, start, run)
     context.store.remove(checkpoint)
+
+
+def _fill_to(context: RunContext, batch: JobBatch) -> int:
+    """The identities of the method's largest batch."""
+    same = [one for one in context.plan.batches if one.method == batch.method and one.work == batch.work]
+    return max(len(one.identities) for one in same)
 
 
 def _subject(context: RunContext, model: BaseModel, job: Job, settings: EmbeddingSettings) -> Subject:
@@ -124,7 +133,7 @@ def _optimize(
     identities = tuple(subject.identity for subject in optimization.subjects)
     steps = optimization.settings.steps
     look_every = 1 if optimization.model.device.type == "cpu" else _REPORT_EVERY_ON_GPU
-    compute, saved = context.plan.compute, time.monotonic()
+    compute, saved, told = context.plan.compute, time.monotonic(), optimization.step
 
     def save() -> None:
         nonlocal saved
@@ -136,8 +145,10 @@ def _optimize(
         return (late or step % compute.checkpoint_every == 0) and step < steps and not context.stop
 
     def on_step(step: int, loss: Callable[[], float]) -> bool:
+        nonlocal told
         if step % look_every == 0 or step == steps:
-            context.report(StepDone(method, identities, step, steps, loss()))
+            context.report(StepDone(method, identities, step, steps, loss(), step - told))
+            told = step
         if is_due(step):
             save()
             context.report(CheckpointSaved(method, identities, step))

@@ -11,6 +11,7 @@ from torch import Tensor
 from crossinit_batch import layout
 from crossinit_batch.base_model import BaseModel
 from crossinit_batch.batches import balanced
+from crossinit_batch.compilation import keep_compiled
 from crossinit_batch.context import RunContext
 from crossinit_batch.cost import DECODING, drawing
 from crossinit_batch.digest import image_seed
@@ -44,7 +45,7 @@ class PictureBatch:
         self._load_embeddings(jobs)
         chunks = balanced([picture for job in jobs for picture in plan.pictures(job)], plan.compute.pictures)
         # A compiled U-Net is made for one shape, so every batch of the run has it.
-        size = plan.compute.pictures if plan.compute.compiled else max(len(chunk) for chunk in chunks)
+        size = plan.compute.pictures if plan.compute.compiles("drawing") else max(len(chunk) for chunk in chunks)
         with PictureSaver(self.context) as saver:
             for chunk in chunks:
                 missing = [
@@ -57,6 +58,8 @@ class PictureBatch:
                     seconds = (time.monotonic() - began) / len(drawn)
                     saver.save(drawn, seconds, self.model.reduced("drawing", "decoding"))
         self.pace.keep()
+        if self.model.compiled_drawing is not None:
+            keep_compiled(self.model, plan.model.dtype, "drawing")
 
     def _load_embeddings(self, jobs: Sequence[Job]) -> None:
         """Read the embeddings of the jobs that have one; those that have none failed before."""

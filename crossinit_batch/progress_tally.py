@@ -173,8 +173,9 @@ class Tally:
             if method == event.method and regrouped:
                 del self.batches[method, identities]
         self.batches[event.method, event.identities] = event
-        self._steps_left -= len(event.identities)
-        self._worked(self._step_pace, len(event.identities))
+        work = event.since * len(event.identities)
+        self._steps_left -= work
+        self._worked(self._step_pace, work)
 
     def _take_failure(self, event: JobFailed) -> None:
         self.failed += 1

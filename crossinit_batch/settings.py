@@ -203,8 +203,10 @@ class ComputeSettings(Settings):
         description="CPU threads a worker computes with. On a CPU they decide the last bits of a result, so they do "
         "not go by the machine; more workers use more cores. OMP_NUM_THREADS overrides this.",
     )
-    compile: bool | Literal["auto"] = Field(
-        "auto", description="Compile the U-Net for drawing; auto: where that saves more time than it takes."
+    compile: bool | Literal["auto", "learning", "drawing"] = Field(
+        "auto",
+        description="Compile the U-Net for learning, for drawing, or for both (true); auto: where that saves more time "
+        "than it takes.",
     )
 
     @property
@@ -222,10 +224,9 @@ class ComputeSettings(Settings):
         """Samples that pass together, None standing for all."""
         return None if self.samples_per_pass == "auto" else self.samples_per_pass
 
-    @property
-    def compiled(self) -> bool:
-        """Whether the U-Net is compiled; not, where nobody has decided that it pays."""
-        return self.compile is True
+    def compiles(self, work: Literal["learning", "drawing"]) -> bool:
+        """Whether the U-Net is compiled for a work; not, where nobody has decided that it pays."""
+        return self.compile is True or self.compile == work
 
 
 class IdentitySettings(Settings):

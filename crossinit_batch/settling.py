@@ -6,7 +6,7 @@ from typing import Any
 
 from crossinit_batch.batch_sizes import chosen_sizes
 from crossinit_batch.batches import with_batches
-from crossinit_batch.compilation import can_compile, compiled_folder, compiling_pays
+from crossinit_batch.compilation import Work, can_compile, compiled_folder, what_pays
 from crossinit_batch.cost import expected_of
 from crossinit_batch.device import described_device
 from crossinit_batch.engines.placement import Placement
@@ -26,18 +26,19 @@ def settle(
     A run that goes on with what the frozen plan has begun keeps its choices, since they decide the last bits.
     """
     asked, device = plan.compute, placement.first_device
-    if asked.compile is True and not can_compile(device):
+    if asked.compile not in (False, "auto") and not can_compile(device):
         needed = "Triton" if device.type == "cuda" else "a C++ compiler (g++ or clang++)"
-        raise RequestError(f"compile: true needs {needed}, and there is none for {device}", "Leave `compile:` out.")
+        value = "true" if asked.compile is True else asked.compile
+        raise RequestError(f"compile: {value} needs {needed}, and there is none for {device}", "Leave `compile:` out.")
     left = {name for name, value in asked if value == "auto"}
     if not left:
         return asked
     chosen = _earlier(inventory, frozen)
     if chosen is None:
-        chosen = chosen_sizes(plan, source, device, placement.sharing)
-        sized = asked.model_copy(update={name: size for name, size in chosen.items() if name in left})
+        sizes = chosen_sizes(plan, source, device, placement.sharing)
+        sized = asked.model_copy(update={name: size for name, size in sizes.items() if name in left})
         plan = with_batches(plan.model_copy(update={"compute": sized}), inventory.pending, frozen)
-        chosen["compile"] = _compiles(plan, inventory, source, placement)
+        chosen = {**sizes, "compile": _compiles(plan, inventory, source, placement)}
     return asked.model_copy(update={name: chosen[name] for name in left})
 
 
@@ -50,8 +51,8 @@ def _earlier(inventory: Inventory, frozen: Plan | None) -> dict[str, Any] | None
     return dict(frozen.compute) if not pending or any(job in known for job in pending) else None
 
 
-def _compiles(plan: Plan, inventory: Inventory, source: ModelSource, placement: Placement) -> bool:
+def _compiles(plan: Plan, inventory: Inventory, source: ModelSource, placement: Placement) -> bool | Work:
     device = placement.first_device
     described, batches = described_device(device, plan.compute.threads), batches_of(plan, placement.share)
     expected = expected_of(inventory, batches, source.folder, described, placement.crew)
-    return compiling_pays(expected, device, compiled_folder(source.components["unet"], device, plan.model.dtype))
+    return what_pays(expected, device, compiled_folder(source.components["unet"], device, plan.model.dtype))

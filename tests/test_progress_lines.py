@@ -197,6 +197,7 @@ def test_json_is_one_object_a_line_with_a_utc_time() -> None:
             "step": 1,
             "steps": 320,
             "loss": 0.5,
+            "since": 1,
         }
     ]
 

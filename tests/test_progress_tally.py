@@ -46,6 +46,17 @@ def test_steps_of_a_batch_count_for_each_identity() -> None:
     assert tally.elapsed == pytest.approx(510.0)
 
 
+def test_steps_that_are_told_of_together_all_count() -> None:
+    """On a GPU every tenth is."""
+    clock = Clock()
+    tally = Tally(clock)
+    tally.take(started(embeddings=2, steps=200))
+    for step in (10, 20):
+        clock.now += 5
+        tally.take(StepDone("m", ("a", "b"), step, 100, 0.5, since=10))
+    assert tally.left == TimeLeft(pytest.approx(80 * 0.5), False)
+
+
 def test_the_estimate_is_a_lower_bound_until_all_kinds_are_timed() -> None:
     clock = Clock()
     tally = Tally(clock)

@@ -15,12 +15,13 @@ def test_every_part_is_measured_and_what_is_not_is_named(
     facts = benchmark("gpu", "--smoke", "--model", pipeline_folder, "--device", "cpu")
     unet = facts["unet"]
     variants = {(row["variant"], row["work"], row["samples"]) for row in unet["speeds"]}
-    names = {name for name, _, _ in variants}
-    assert {"eager", "channels_last", "attention: math"} <= names and len(variants) == 4 * len(names)
+    names = {name for name, _, _ in variants} - {"repeating exactly"}
+    assert {"eager", "channels_last", "attention: math"} <= names and len(variants) == 4 * len(names) + 2
     for row in unet["speeds"]:
         ways = 1 if row["work"] == "forward" else 2.1
         assert row["tflops"] * row["seconds"] == pytest.approx(ways * row["samples"] * unet["tflop_a_sample"])
     assert [row["identities"] for row in facts["learning"]] == [1, 2]
+    assert facts["learning"][-1]["repeats_exactly"] is True
     one = facts["learning"][0]
     assert one["seconds_at_320_steps"] == pytest.approx(320 * one["step_seconds"] + one["encoding_seconds"])
     assert [(row["steps"], row["together"]) for row in facts["drawing"]] == [(2, 1), (1, 1)]
@@ -28,6 +29,22 @@ def test_every_part_is_measured_and_what_is_not_is_named(
     assert [row["steps"] for row in facts["peer"]["drawing"]] == [2, 1]
     assert facts["left_out"] == ["compiling"] and facts["gpu"] is None and facts["goals"] == []
     assert "left out: compiling" in capsys.readouterr().out
+
+
+def test_a_part_that_fails_is_named_and_costs_no_other(
+    benchmark: Callable[..., dict[str, Any]], pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gpu_parts import Bench
+
+    def broken(self: Bench) -> None:
+        raise RuntimeError("CUDA error: misaligned address\nmore")
+
+    monkeypatch.setattr(Bench, "peer_drawing", broken)
+    monkeypatch.setattr(Bench, "unet", broken)
+    facts = benchmark("gpu", "--smoke", "--model", pipeline_folder, "--device", "cpu")
+    what = "(failed: CUDA error: misaligned address)"
+    assert facts["left_out"] == [f"U-Net {what}", f"peer's drawing {what}", "compiling"]
+    assert facts["unet"] is None and len(facts["learning"]) == len(facts["drawing"]) == 2
 
 
 def test_no_time_left_leaves_everything_out(benchmark: Callable[..., dict[str, Any]], pipeline_folder: Path) -> None:

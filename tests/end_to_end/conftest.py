@@ -32,7 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
         counters = counters or Counters()
         counters.model_loads += 1
         fresh = {work: MicroBatch() for work in ("learning", "drawing", "decoding")}
-        return replace(_models[key], counters=counters, **fresh)
+        return replace(_models[key], counters=counters, checked_sizes=set(), **fresh)
 
     monkeypatch.setattr(BaseModel, "load", remembered)
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +48,7 @@ class SmallRun:
 
     folder: Path
     values: dict[str, Any]
+    options: RunOptions = field(default_factory=lambda: RunOptions("cpu"))
 
     @property
     def manifest(self) -> Path:
@@ -69,15 +70,15 @@ class SmallRun:
     def run(self, record: Recorder | None = None) -> tuple[RunResult, Recorder]:
         record = record or Recorder()
         manifest = load_manifest(self.save())
-        return run_manifest(manifest, record, record.stop, RunOptions("cpu")), record
+        return run_manifest(manifest, record, record.stop, self.options), record
 
     def resume(self, record: Recorder | None = None) -> tuple[RunResult, Recorder]:
         record = record or Recorder()
-        return resume(self.store, record, record.stop, RunOptions("cpu")), record
+        return resume(self.store, record, record.stop, self.options), record
 
     def at(self, output: str) -> SmallRun:
         """The same request with another output folder."""
-        return SmallRun(self.folder, {**self.values, "output": output})
+        return replace(self, values={**self.values, "output": output})
 
 
 def small_values(model: Path, people: Iterable[str] = PEOPLE, **more: Any) -> dict[str, Any]:

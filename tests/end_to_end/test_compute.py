@@ -18,7 +18,7 @@ from crossinit_batch.formats import read_embedding
 from crossinit_batch.plan import Plan, read_plan
 from crossinit_batch.receipts import read_receipt
 from crossinit_batch.settings import ComputeSettings
-from end_to_end.small_run import Recorder, SmallRun, work_done
+from end_to_end.small_run import PEOPLE, Recorder, SmallRun, work_done
 
 
 def planned(small: SmallRun) -> Plan:
@@ -111,6 +111,72 @@ def test_compiling_is_refused_where_nothing_can_compile(auto: SmallRun, monkeypa
     auto.values["compute"] = {"compile": True}
     with pytest.raises(RequestError, match="needs a C\\+\\+ compiler"):
         auto.run()
+
+
+class Compiled:
+    """Stands for compiled code: the U-Net itself, of whose gradient a part may be forgotten; knows whom it has seen."""
+
+    def __init__(self, unet: Any, remembered: float) -> None:
+        self.unet, self.remembered = unet, remembered
+        self.shapes: dict[bool, set[int]] = {True: set(), False: set()}
+
+    def __call__(self, latents: Any, timesteps: Any, states: Any, **options: Any) -> Any:
+        self.shapes[torch.is_grad_enabled()].add(len(latents))
+        states = states.detach() + self.remembered * (states - states.detach())
+        return self.unet(latents, timesteps, states, **options)
+
+
+@pytest.fixture
+def three(auto: SmallRun) -> SmallRun:
+    """Three people in batches of two: one is learned alone."""
+    auto.values["identities"] = [{"id": name, "images": f"photos/{name}.png"} for name in PEOPLE[:3]]
+    auto.values["compute"] = {"identities_per_batch": 2, "images_per_batch": 4}
+    return auto
+
+
+def compiled_run(small: SmallRun, what: object, monkeypatch: pytest.MonkeyPatch, remembered: float = 1.0) -> Any:
+    """A run whose U-Net is `compiled`; that, and the warnings."""
+    made: list[Compiled] = []
+
+    def stand_in(unet: Any, **_options: Any) -> Compiled:
+        made.append(Compiled(unet, remembered))
+        return made[0]
+
+    monkeypatch.setattr(torch, "compile", stand_in)
+    small.values["compute"]["compile"] = what
+    result, record = small.run()
+    assert result.exit_code == 0 and len(made) == 1
+    return made[0], [warning.message for warning in record.of(Warned)]
+
+
+def embeddings_of(small: SmallRun) -> list[torch.Tensor]:
+    names = [f"paper/{person}/{layout.EMBEDDING_FILE}" for person in PEOPLE[:3]]
+    return [read_embedding(small.store.read(name) or b"", name).v for name in names]
+
+
+def test_what_is_compiled_sees_one_shape(three: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = three.at("whole")
+    whole.run()
+    compiled, warnings = compiled_run(three, True, monkeypatch)
+    assert compiled.shapes == {True: {4}, False: {8}} and not warnings
+    torch.testing.assert_close(embeddings_of(three), embeddings_of(whole), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("what", "shapes"), [("learning", {True: {4}, False: set()}), ("drawing", {False: {8}})])
+def test_one_work_alone_can_be_compiled(
+    three: SmallRun, monkeypatch: pytest.MonkeyPatch, what: str, shapes: dict[bool, set[int]]
+) -> None:
+    compiled, _ = compiled_run(three, what, monkeypatch)
+    assert compiled.shapes == {True: set(), **shapes} and planned(three).compute.compile == what
+
+
+def test_compiled_code_whose_gradient_is_wrong_is_not_used(three: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = three.at("whole")
+    whole.run()
+    compiled, warnings = compiled_run(three, "learning", monkeypatch, remembered=0.6)
+    assert warnings == ["learning is not compiled: compiled code's gradient is 40% off on this device"]
+    assert compiled.shapes[True] == {4}, "once, to look at it"
+    torch.testing.assert_close(embeddings_of(three), embeddings_of(whole), rtol=0, atol=1e-5)
 
 
 def test_a_wrong_size_is_a_sentence_with_its_place(auto: SmallRun, tmp_path: Path) -> None:
