@@ -30,7 +30,7 @@ class Request:
     guidance: float = 7.5
     dtype: str = "auto"
 
-    def write(self, manifest: Path, output: Path, **compute: int | bool) -> Path:
+    def write(self, manifest: Path, output: Path, **compute: int | bool | str) -> Path:
         """A manifest of this with an output folder; JSON is YAML."""
         values = {
             "version": 1,

@@ -68,7 +68,11 @@ def drawing_rate(
     request = Request(model, [picture], prompts, together, steps=1, batch=1, denoise_steps=steps, dtype=dtype)
     name = f"drawn-{steps}-{'compiled' if compiled else 'eager'}"
     manifest = request.write(
-        scratch / f"{name}.yaml", scratch / name, images_per_batch=together, compile=compiled, samples_per_pass=1
+        scratch / f"{name}.yaml",
+        scratch / name,
+        images_per_batch=together,
+        compile="drawing" if compiled else False,
+        samples_per_pass=1,
     )
     reset_peak(device)
     times = _Times()

@@ -157,9 +157,12 @@ class Bench:
         """The U-Net compiled for both works, with the cache that the other processes leave: its speed, and learning."""
         if not self.compilers:
             self.start_compiling()
-        for process in self.compilers.values():
+        for work, process in self.compilers.items():
             printed, _ = process.communicate(timeout=max(self.ends - time.monotonic(), 1))
-            self.compiling.append({"cache": "empty", **json.loads(printed.splitlines()[-1])})
+            if process.returncode:
+                self.left_out.append(f"compiling for {work} with an empty cache (ended with {process.returncode})")
+            else:
+                self.compiling.append({"cache": "empty", **json.loads(printed.splitlines()[-1])})
         model = loaded(self.model, str(self.device), self.dtype)
         for work, samples in self._compiled_samples.items():
             self.compiling.append({"cache": "full", **asdict(first_call(model, work, samples))})

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from crossinit_batch import device
-from crossinit_batch.device import DTYPES, choose_device, resolve_dtype
+from crossinit_batch.device import DTYPES, choose_device, repeating_exactly, resolve_dtype, to_device
 from crossinit_batch.errors import RequestError
 
 
@@ -86,3 +86,21 @@ def test_threads_are_as_planned_unless_the_user_says_otherwise(monkeypatch: pyte
     with device.computing_with(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+def test_a_gpu_repeats_exactly_only_while_it_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with pytest.raises(ZeroDivisionError), repeating_exactly(torch.device("cuda")):
+        assert (
+            torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
+        )
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        raise ZeroDivisionError
+    assert not torch.are_deterministic_algorithms_enabled()
+    with repeating_exactly(torch.device("cpu")):
+        assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_what_is_on_the_device_is_not_copied() -> None:
+    there = torch.ones(2)
+    assert to_device(there, torch.device("cpu")) is there
