@@ -7,8 +7,8 @@ U-Net      forward, and forward and back to the text states, at several sizes: e
 learning   seconds a step for 1, 4 and 8 identities at once, 8 samples each; what 320 and 25 steps of it come to,
            with the two encodes of the picture, is extrapolated from a few measured steps.
 drawing    seconds a picture at 50 and 25 denoising steps with guidance, decoded and saved, by a run of the program.
-compiling  seconds until the first compiled call is done, with an empty cache (on a GPU by other processes, beside all
-           that comes before) and with a full one, and how far its gradient is off; then learning and drawing with it.
+compiling  seconds until the first compiled call is done, with an empty cache (both works at once, by a process each)
+           and with a full one, and how far its gradient is off; then learning and drawing with it.
 peer       the same learning and drawing the way of peer_textual_inversion.py, on the same device, at that script's
            usual float32 and in bfloat16.
 
@@ -42,9 +42,6 @@ from crossinit_batch.device import choose_device, device_name
 def measure(bench: Bench, found: dict[str, Any]) -> None:
     """All parts into `found`, what matters most first; each with the seconds that it needs on an H200."""
     sizes, precisions = bench.sizes, dict.fromkeys([bench.dtype, "float32"])
-    compiles = sizes.compiles and can_compile(bench.device)
-    if compiles and bench.device.type == "cuda":  # the processor has nothing else to do
-        bench.start_compiling()
     found["unet"] = bench.part("U-Net", 50, bench.unet)
     found["learning"] = bench.part("learning", 30, bench.learning) or []
     for precision in precisions:
@@ -56,9 +53,9 @@ def measure(bench: Bench, found: dict[str, Any]) -> None:
         row = bench.part(f"drawing in {steps} steps", 30, lambda steps=steps: bench.drawing(steps))
         found["drawing"] += [row] if row else []
     found["peer"]["drawing"] = bench.part("peer's drawing", 30, bench.peer_drawing)
-    if not compiles:
+    if not (sizes.compiles and can_compile(bench.device)):
         bench.left_out.append("compiling")
-    elif compiled := bench.part("compiling", 60, bench.compiled):
+    elif compiled := bench.part("compiling", 150, bench.compiled):
         if found["unet"]:
             found["unet"]["speeds"] += compiled["speeds"]
         found["learning"].append(compiled["learning"])

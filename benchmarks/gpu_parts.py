@@ -145,8 +145,8 @@ class Bench:
         counted = {"tflop_a_sample": speed.flops / 1e12, "matrix_tflops": speed.matrix_flops / 1e12}
         return {**counted, "speeds": [asdict(one) for one in found]}
 
-    def start_compiling(self) -> None:
-        """Compile in processes of their own, from an empty cache, while other things are measured here."""
+    def _start_compiling(self) -> None:
+        """Compile in processes of their own, from an empty cache, after what they would slow down."""
         script = Path(__file__).with_name("unet_speed.py")
         for work, samples in self._compiled_samples.items():
             words = [work, f"--model={self.model}", f"--device={self.device}", f"--samples={samples}"]
@@ -154,9 +154,8 @@ class Bench:
             self.compilers[work] = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
 
     def compiled(self) -> dict[str, Any]:
-        """The U-Net compiled for both works, with the cache that the other processes leave: its speed, and learning."""
-        if not self.compilers:
-            self.start_compiling()
+        """The U-Net compiled for both works, with the cache that other processes leave: its speed, and learning."""
+        self._start_compiling()
         for work, process in self.compilers.items():
             printed, _ = process.communicate(timeout=max(self.ends - time.monotonic(), 1))
             if process.returncode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
@@ -50,6 +51,25 @@ def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan |
     order = {method.name: number for number, method in enumerate(plan.methods)}
     batches = sorted([*kept, *made], key=lambda batch: order[batch.method])
     return plan.model_copy(update={"batches": tuple(batches)})
+
+
+def idle_workers(plan: Plan, batches: Sequence[JobBatch], workers: int) -> str:
+    """What to say where there are fewer batches to do than workers, and smaller ones would be more; else empty."""
+    if not 0 < len(batches) < workers:
+        return ""
+    groups = Counter[tuple[str, str]]()
+    for batch in batches:
+        groups[batch.work, batch.method] += len(batch.identities)
+    largest = plan.compute.identities
+    enough = (size for size in range(largest - 1, 0, -1) if sum(-(-n // size) for n in groups.values()) >= workers)
+    size = next(enough, 1)
+    if sum(-(-n // size) for n in groups.values()) <= len(batches):
+        return ""
+    there = "is one batch" if len(batches) == 1 else f"are {len(batches)} batches"
+    return (
+        f"{workers - len(batches)} of {workers} workers have nothing to do: there {there} of up to {largest} "
+        f"identities; `compute: {{identities_per_batch: {size}}}` shares them out, with other last bits"
+    )
 
 
 def _work(job: Job, needs_embedding: bool) -> str:

@@ -43,7 +43,7 @@ class _Gain:
 
 
 _GAINS = {
-    "cuda": {"learning": _Gain(0.2, 150.0, 10.0), "drawing": _Gain(0.23, 100.0, 6.0)},
+    "cuda": {"learning": _Gain(0.1, 80.0, 11.0), "drawing": _Gain(0.2, 45.0, 7.0)},
     "cpu": {"learning": _Gain(0.1, 600.0, 30.0), "drawing": _Gain(0.1, 400.0, 20.0)},
 }
 _MARGIN = 1.5

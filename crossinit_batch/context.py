@@ -35,12 +35,7 @@ class RunContext:
     @property
     def pending_batches(self) -> list[JobBatch]:
         """The plan's batches that have something left to do."""
-        states, is_done = self.inventory.states, self.inventory.is_done
-        return [
-            batch
-            for batch in self.plan.batches
-            if not all(is_done(states[batch.method, identity]) for identity in batch.identities)
-        ]
+        return self.inventory.pending_of(self.plan.batches)
 
     def jobs_of(self, batch: JobBatch) -> list[Job]:
         """The jobs of a batch, in its order."""

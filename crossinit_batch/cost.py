@@ -22,8 +22,10 @@ from crossinit_batch.progress_tally import duration
 
 BACKWARD = 1.1
 """The way back from the loss to v, in ways forward: the frozen weights need no gradients (2.08 ways in all)."""
-LEARNING, DECODING = "learning", "decoding"
-"""Names of rates; `drawing` and `judging` give the others."""
+LEARNING = {"input": "learning", "output": "learning-in-the-output"}
+"""Names of the rates of learning, by the side of the text encoder that v stands on: it is passed, or is not."""
+DECODING = "decoding"
+"""The name of another rate; `drawing` and `judging` give the last ones."""
 _IMPORTING = 5.0
 """Seconds until torch, diffusers and transformers are there."""
 _CONTEXT = 5.0
@@ -41,6 +43,7 @@ _ALONE = Crew()
 class Work:
     """What is left to do; U-Net samples, forward and back in `optimisation_samples`, forward in `denoising_samples`.
 
+    `output_samples` are those of the first kind that don't pass the text encoder, as v stands in its output;
     `judgements` are the pictures that judges have yet to look at.
     """
 
@@ -49,6 +52,7 @@ class Work:
     optimisation_samples: int
     denoising_samples: int
     judgements: int = 0
+    output_samples: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,11 @@ def work_left(inventory: Inventory, batch: JobBatch | None = None) -> Work:
     states = [inventory.states[key] for key in keys]
     new = [state for state in states if not state.has_embedding]
     missing = sum(plan.pictures_a_job - len(state.pictures) for state in states)
-    samples = sum(_samples(plan, state) for state in new)
+    samples = {side: sum(_samples(plan, state, side) for state in new) for side in LEARNING}
     judged = sum(inventory.pictures_scored(state) for state in states)
     judgements = len(states) * plan.pictures_a_job - judged if plan.judges else 0
-    return Work(len(new), missing, samples, missing * plan.render.evaluations, judgements)
+    denoising = missing * plan.render.evaluations
+    return Work(len(new), missing, sum(samples.values()), denoising, judgements, samples["output"])
 
 
 def expected_of(
@@ -112,11 +117,12 @@ def expected_of(
     return estimate(inventory.plan, [work_left(inventory, batch) for batch in batches], folder, device, crew)
 
 
-def _samples(plan: Plan, state: JobState) -> int:
+def _samples(plan: Plan, state: JobState, side: str) -> int:
+    """The samples that a job learns from, with v on this side of the text encoder."""
     if state.job.source is not None:
         return 0
     settings = plan.method(state.job.method).learned
-    return settings.steps * settings.batch_size
+    return settings.steps * settings.batch_size if settings.place == side else 0
 
 
 def estimate(
@@ -141,7 +147,7 @@ def estimate(
     return Estimate(
         device=device,
         start=start_seconds(folder, device) + (_IMPORTING if crew.workers > 1 else 0.0),
-        learning=total.pop(LEARNING),
+        learning=sum(total.pop(name) for name in LEARNING.values()),
         judging=total.pop(judging(plan.judges), 0.0),
         drawing=sum(total.values()),
         longest=_longest(lengths, workers) * crew.turns(device, workers),
@@ -153,7 +159,8 @@ def estimate(
 def _pieces(plan: Plan, work: Work) -> dict[str, int]:
     """How many pieces a work has of what each rate counts."""
     return {
-        LEARNING: work.optimisation_samples,
+        LEARNING["input"]: work.optimisation_samples - work.output_samples,
+        LEARNING["output"]: work.output_samples,
         drawing(plan): work.denoising_samples,
         DECODING: work.pictures,
         judging(plan.judges): work.judgements,
@@ -188,7 +195,8 @@ def counted_rates(plan: Plan, architecture: Architecture, device: Device) -> dic
     pictures = plan.compute.pictures
     drawn = architecture.noise_prediction(side)
     return {
-        LEARNING: speed.seconds((unet + text) * (1 + BACKWARD), batch) / batch,
+        LEARNING["input"]: speed.seconds((unet + text) * (1 + BACKWARD), batch) / batch,
+        LEARNING["output"]: speed.seconds(unet * (1 + BACKWARD), batch) / batch,
         drawing(plan): speed.seconds(drawn, 2 * pictures) / (2 * pictures),
         DECODING: speed.seconds(architecture.picture_decoding(side), 1),
         judging(plan.judges): _judging_seconds(plan.judges, device) if plan.judges else 0.0,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-from crossinit_batch.device_speed import Device, asked_threads, count_gpus, present_device, processor_name
+from crossinit_batch.device_speed import Device, asked_threads, cores, count_gpus, present_device, processor_name
 
 
 @dataclass(frozen=True)
@@ -19,13 +18,6 @@ class Crew:
         """How many times as long as alone each takes with so many busy: they take turns on a GPU, or on the cores."""
         places = self.devices if device.kind != "cpu" else cores() / device.threads
         return max(busy / places, 1.0)
-
-
-def cores() -> int:
-    """The cores that this process may use, which a scheduler may have made fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def likely_crew(devices: str | None, workers: int | None) -> Crew:

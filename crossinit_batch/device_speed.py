@@ -19,11 +19,11 @@ from crossinit_batch.cache import cache_folder
 from crossinit_batch.digest import digest_of
 
 _GPU_INFORMATION = "/proc/driver/nvidia/gpus"
-_GPUS = {"H200": 320e12, "H100": 300e12, "GH200": 320e12, "B200": 500e12, "A100": 110e12, "A800": 110e12,
+_GPUS = {"H200": 300e12, "H100": 300e12, "GH200": 320e12, "B200": 500e12, "A100": 110e12, "A800": 110e12,
          "L40S": 110e12, "4090": 110e12, "3090": 45e12, "A10": 45e12, "V100": 45e12, "T4": 20e12}  # fmt: skip
 """Operations a second that a U-Net in half precision gets out of a card; a fraction of what its maker writes on it."""
 _UNKNOWN_GPU = 40e12
-_GPU_KERNEL = 20e-6
+_GPU_KERNEL = 40e-6
 _CPU_KERNEL = 17e-6
 """Seconds from one kernel's start to the next one's, as Python and torch take them."""
 _OF_MATRIX_SPEED = 0.6
@@ -97,12 +97,19 @@ def asked_threads(planned: int) -> int:
     return int(asked) if asked.isdigit() and int(asked) else planned
 
 
+def cores() -> int:
+    """The cores that this process may use, which a scheduler may have made fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def typical_speed(device: Device) -> Speed:
     """What a device of this name, or this processor at a look, can be expected to reach."""
     if device.kind == "cuda":
         flops = next((flops for name, flops in _GPUS.items() if name in device.name), _UNKNOWN_GPU)
         return Speed(flops, float("inf"), _GPU_KERNEL, overlaps=True)
-    share = device.threads / asked_threads(os.cpu_count() or 1)  # numpy takes every core
+    share = device.threads / asked_threads(cores())  # numpy takes every core
     return Speed(_OF_MATRIX_SPEED * _matrix_speed() * min(share, 1.0), _copy_speed(), _CPU_KERNEL)
 
 

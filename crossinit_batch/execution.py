@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass, field
 
 from crossinit_batch import layout
 from crossinit_batch.assembly import assemble, assemble_again, closing, failure_rows, unsettled, write_failures
+from crossinit_batch.batches import idle_workers
 from crossinit_batch.context import RunContext, machine_facts
 from crossinit_batch.cost import expected_of
 from crossinit_batch.counters import Counters
-from crossinit_batch.crew import cores
 from crossinit_batch.device import described_device
+from crossinit_batch.device_speed import cores
 from crossinit_batch.engines.dispatch import run_batches
 from crossinit_batch.engines.placement import Placement, RunOptions
 from crossinit_batch.engines.queue import batches_of
@@ -112,6 +113,9 @@ class Execution:
             tally(Note(line))
         if idle := self._idle_cores(inventory):
             tally(Note(idle))
+        left = inventory.pending_of(batches_of(self.plan, self.share))
+        if waiting := idle_workers(self.plan, left, len(self.placement.devices)):
+            tally(Note(waiting))
         if expected := self._expected(inventory):
             tally(Note(expected))
         if swept:

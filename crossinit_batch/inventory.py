@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from crossinit_batch.evaluation.scores import cells_done
 from crossinit_batch.events import JobFailed
 from crossinit_batch.plan import (
     Job,
+    JobBatch,
     Plan,
     PlannedPicture,
     identity_parts,
@@ -78,6 +79,14 @@ class Inventory:
     def pending(self) -> list[tuple[Job, bool]]:
         """Jobs with something left to do, each with whether it still needs its embedding."""
         return [(state.job, not state.has_embedding) for state in self.states.values() if not self.is_done(state)]
+
+    def pending_of(self, batches: Sequence[JobBatch]) -> list[JobBatch]:
+        """Those of some batches that have something left to do."""
+        return [
+            batch
+            for batch in batches
+            if not all(self.is_done(self.states[batch.method, identity]) for identity in batch.identities)
+        ]
 
     @property
     def finished(self) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from crossinit_batch import layout
-from crossinit_batch.batches import with_batches
+from crossinit_batch.batches import idle_workers, with_batches
 from crossinit_batch.cost import Estimate, expected_of, work_left
 from crossinit_batch.crew import likely_crew, likely_device
 from crossinit_batch.engines.queue import batches_of
@@ -31,10 +31,14 @@ _MOST_LISTED = 12
 
 @dataclass(frozen=True)
 class Overview:
-    """A manifest's plan against its output folder; `expected` is None where the model is not on this machine."""
+    """A manifest's plan against its output folder; `expected` is None where the model is not on this machine.
+
+    `hint` says how workers that would have nothing to do could help.
+    """
 
     inventory: Inventory
     expected: Estimate | None
+    hint: str = ""
 
 
 def overview_of(
@@ -57,8 +61,9 @@ def overview_of(
     if source is None:
         return Overview(inventory, None)
     batches = batches_of(with_batches(plan, inventory.pending, frozen), share)
-    device = likely_device(devices, plan.compute.threads)
-    return Overview(inventory, expected_of(inventory, batches, source.folder, device, likely_crew(devices, workers)))
+    device, crew = likely_device(devices, plan.compute.threads), likely_crew(devices, workers)
+    expected = expected_of(inventory, batches, source.folder, device, crew)
+    return Overview(inventory, expected, idle_workers(plan, inventory.pending_of(batches), crew.workers))
 
 
 def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None:
@@ -78,6 +83,7 @@ def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None
             "methods": _counts(inventory),
             "work": work.__dict__,
             "estimate": _estimate_facts(expected) if expected else None,
+            "hint": overview.hint,
             "approximations": plan.render.approximations,
             "stale": {"/".join(key): state.why for key, state in _stale(inventory).items()},
             "orphans": inventory.orphans,
@@ -107,6 +113,8 @@ def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None
     )
     if expected and expected.device_seconds:
         stream.write(f"{expected.summary}\n")
+    if overview.hint:
+        stream.write(f"{overview.hint}\n")
 
 
 def _estimate_facts(expected: Estimate) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def _optimize(
     began, done = pace.clock(), optimization.step
     finished = optimization.run(on_step)
     samples = (optimization.step - done) * len(identities) * optimization.settings.batch_size
-    pace.add(LEARNING, pace.clock() - began, samples)
+    pace.add(LEARNING[optimization.settings.place], pace.clock() - began, samples)
     pace.keep()
     save()
     if not finished:

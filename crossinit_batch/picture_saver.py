@@ -6,7 +6,6 @@ receipt never lists other bytes than stand there, wherever the process ends.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from crossinit_batch import __version__, layout
 from crossinit_batch.context import RunContext
+from crossinit_batch.device_speed import cores
 from crossinit_batch.events import ImagesDone, JobFailed
 from crossinit_batch.formats import token_of
 from crossinit_batch.picture_encoding import encode_picture
@@ -51,7 +51,7 @@ class PictureSaver:
 
     def __init__(self, context: RunContext) -> None:
         self.context = context
-        self._encoders = ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS), "encode-picture")
+        self._encoders = ThreadPoolExecutor(min(cores(), _MOST_THREADS), "encode-picture")
         self._recorder = ThreadPoolExecutor(1, "save-pictures")
         self._waiting: deque[Future[None]] = deque()
         self.failed: set[Job] = set()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_plan import plan_of
 
-from crossinit_batch.batches import balanced, with_batches
+from crossinit_batch.batches import balanced, idle_workers, with_batches
 from crossinit_batch.plan import Plan
 from crossinit_batch.settings import ComputeSettings
 
@@ -45,3 +45,15 @@ def test_a_batch_keeps_its_company_until_one_of_it_changes(tmp_path: Path) -> No
     assert companies(after) == [("learn", "paper", ("ada",)), ("learn", "quick", ("ada",))]
     smaller = plan_of(tmp_path, compute=ComputeSettings(identities_per_batch=1))
     assert len(with_batches(smaller, [(job, True) for job in smaller.jobs], frozen).batches) == 4
+
+
+def test_workers_that_would_wait_are_told_of_smaller_batches(tmp_path: Path) -> None:
+    def hint(size: int, workers: int, left: int | None = None) -> str:
+        plan = plan_of(tmp_path, compute=ComputeSettings(identities_per_batch=size))
+        plan = with_batches(plan, [(job, True) for job in plan.jobs], None)
+        return idle_workers(plan, plan.batches[:left], workers)
+
+    assert hint(4, 2) == hint(1, 8) == hint(4, 1, left=0) == "", "enough batches, none smaller, nothing to do"
+    assert hint(4, 3).startswith("1 of 3 workers have nothing to do: there are 2 batches of up to 4 identities")
+    assert "`compute: {identities_per_batch: 1}`" in hint(4, 4)
+    assert "there is one batch of" in hint(2, 2, left=1)

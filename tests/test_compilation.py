@@ -37,11 +37,11 @@ def work_of(learning: float, drawing: float, workers: int = 1) -> Estimate:
 def test_long_work_is_compiled_and_short_work_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "can_compile", lambda device: device.type != "mps")
     nothing = tmp_path / "none"
-    assert what_pays(work_of(0, 0), CUDA, nothing) is False and what_pays(work_of(400, 400), CUDA, nothing) is False
+    assert what_pays(work_of(0, 0), CUDA, nothing) is False and what_pays(work_of(300, 300), CUDA, nothing) is False
     assert what_pays(work_of(3600, 3600), CUDA, nothing) is True
     assert what_pays(work_of(400, 3600), CUDA, nothing) == "drawing"
-    assert what_pays(work_of(3600, 400), CUDA, nothing) == "learning"
-    assert what_pays(work_of(7200, 3600, workers=6), CUDA, nothing) == "learning", "each of them would compile"
+    assert what_pays(work_of(3600, 300), CUDA, nothing) == "learning"
+    assert what_pays(work_of(9000, 1500, workers=6), CUDA, nothing) == "learning", "each of them would compile"
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "drawing.done").touch()

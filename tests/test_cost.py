@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,12 @@ NOTHING = Work(0, 0, 0, 0)
 
 def paced(plan: Plan, device: Device, **seconds: float) -> None:
     """An earlier run on the device has left these seconds a piece."""
-    names = {"learning": LEARNING, "drawing": drawing(plan), "decoding": DECODING, "judging": judging(plan.judges)}
+    names = {
+        "learning": LEARNING["input"],
+        "drawing": drawing(plan),
+        "decoding": DECODING,
+        "judging": judging(plan.judges),
+    }
     for work, one in seconds.items():
         remember(device, plan.model.fingerprint, plan.model.dtype, names[work], 1000 * one, 1000)
 
@@ -91,6 +97,23 @@ def test_judging_counts_where_there_are_judges(pipeline_folder: Path, tmp_path: 
     assert found.measured and found.judging == pytest.approx(8) and "judging 8 s" in found.summary
 
 
+def test_learning_in_the_output_does_not_pass_the_encoder(pipeline_folder: Path, tmp_path: Path) -> None:
+    plan = a_plan(methods=("cross-init", "cross-init-fast"))
+    slow, fast = plan.methods
+    assert slow.settings
+    there = replace(slow, settings=slow.settings.model_copy(update={"place": "output"}))
+    plan = plan.model_copy(update={"methods": (there, fast)})
+    work = work_left(take_inventory(Store(str(tmp_path)), plan))
+    assert (work.optimisation_samples, work.output_samples) == (2 * (320 + 25) * 8, 2 * 320 * 8)
+    alike = Work(4, 0, work.optimisation_samples, 0)
+    outside = Work(4, 0, work.optimisation_samples, 0, output_samples=work.output_samples)
+    for device in (DEVICE, PROCESSOR):
+        inside, out = (estimate(plan, [one], pipeline_folder, device).learning for one in (alike, outside))
+        assert 0.3 * inside < out < inside
+    paced(plan, DEVICE, learning=0.01, drawing=0.02, decoding=0.5)
+    assert not estimate(plan, [outside], pipeline_folder, DEVICE).measured, "that pace is not known yet"
+
+
 def test_the_estimate_in_a_line(pipeline_folder: Path) -> None:
     plan = a_plan()
     paced(plan, PROCESSOR, learning=0.01, drawing=0.02, decoding=0.001)
@@ -126,9 +149,9 @@ def test_what_is_left_is_counted_batch_by_batch(pipeline_folder: Path, tmp_path:
 def test_a_precision_left_to_the_program_is_the_devices(pipeline_folder: Path) -> None:
     plan = a_plan()
     left = plan.model_copy(update={"model": plan.model.model_copy(update={"dtype": "auto"})})
-    remember(DEVICE, plan.model.fingerprint, "bfloat16", LEARNING, 10.0, 1000)
+    remember(DEVICE, plan.model.fingerprint, "bfloat16", LEARNING["input"], 10.0, 1000)
     assert estimate(left, [Work(1, 0, 100, 0)], pipeline_folder, DEVICE).learning == pytest.approx(1.0)
-    remember(PROCESSOR, plan.model.fingerprint, "float32", LEARNING, 20.0, 1000)
+    remember(PROCESSOR, plan.model.fingerprint, "float32", LEARNING["input"], 20.0, 1000)
     assert estimate(left, [Work(1, 0, 100, 0)], pipeline_folder, PROCESSOR).learning == pytest.approx(2.0)
 
 

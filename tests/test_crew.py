@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crossinit_batch import crew, device_speed
-from crossinit_batch.crew import Crew, cores, likely_crew, likely_device
+from crossinit_batch.crew import Crew, likely_crew, likely_device
 from crossinit_batch.device_speed import Device
 
 CPU, GPU = Device("cpu", "Some Processor"), Device("cuda", "NVIDIA H200")
@@ -18,10 +18,6 @@ def test_workers_take_turns_where_there_are_more_than_places(monkeypatch: pytest
     assert [Crew(8, 1).turns(CPU, busy) for busy in (1, 4, 6)] == [1, 1, 1.5]
     assert Crew(4, 1).turns(Device("cpu", "Some Processor", threads=4), 3) == 3
     assert [Crew(8, 4).turns(GPU, busy) for busy in (1, 4, 8)] == [1, 1, 2]
-
-
-def test_there_is_at_least_one_core() -> None:
-    assert cores() >= 1
 
 
 @pytest.fixture

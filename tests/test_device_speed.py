@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from crossinit_batch.device_speed import (
     Device,
     Speed,
     asked_threads,
+    cores,
     observed,
     present_device,
     remember,
@@ -31,6 +33,17 @@ def test_a_processor_starts_and_computes_and_a_gpu_does_both_at_once() -> None:
     gpu = Speed(flops=1e10, bandwidth=float("inf"), kernel=1e-3, overlaps=True)
     assert gpu.seconds(count, 8) == pytest.approx(0.8)
     assert gpu.seconds(count, 1) == pytest.approx(0.1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are not handed out on this system")
+def test_cores_are_those_that_a_scheduler_allows() -> None:
+    allowed = os.sched_getaffinity(0)
+    assert cores() == len(allowed) >= 1
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_this_processor_is_looked_at() -> None:

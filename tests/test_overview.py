@@ -45,10 +45,10 @@ def test_without_guidance_a_step_is_one_sample(store: Store) -> None:
     assert work_left(take_inventory(store, plan)).denoising_samples == 4 * 50
 
 
-def printed(store: Store, seed: int = 0, *, as_json: bool = False, here: bool = True) -> str:
+def printed(store: Store, seed: int = 0, *, as_json: bool = False, here: bool = True, hint: str = "") -> str:
     stream = io.StringIO()
     expected = Estimate(Device("cpu", "Some Processor"), 6.0, 200.0, 64.0, 10.0, 140.0, 2, True) if here else None
-    print_overview(Overview(take_inventory(store, a_plan(seed=seed)), expected), stream, as_json=as_json)
+    print_overview(Overview(take_inventory(store, a_plan(seed=seed)), expected, hint), stream, as_json=as_json)
     return stream.getvalue()
 
 
@@ -72,6 +72,11 @@ def test_the_overview_says_what_is_new_stale_and_left_over(store: Store) -> None
     assert facts["methods"]["cross-init"] == {
         "embeddings": 2, "done": 0, "new": 0, "stale": 2, "pictures": 4, "pictures_done": 0,
     }  # fmt: skip
+
+
+def test_the_overview_says_how_idle_workers_could_help(store: Store) -> None:
+    assert printed(store, hint="1 of 2 workers have nothing to do").endswith("1 of 2 workers have nothing to do\n")
+    assert json.loads(printed(store, hint="1 of 2", as_json=True))["hint"] == "1 of 2"
 
 
 def test_status_shows_progress_and_failures(store: Store) -> None:
