@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from crossinit_batch import __version__, layout
-from crossinit_batch.digest import canonical, digest_of, sha256
+from crossinit_batch import __version__, layout, seal
+from crossinit_batch.digest import digest_of, sha256
 from crossinit_batch.errors import OutputError
 from crossinit_batch.init_source import init_parts
 from crossinit_batch.manifest import Manifest
@@ -19,13 +19,12 @@ from crossinit_batch.methods import Method
 from crossinit_batch.model_source import ModelSource
 from crossinit_batch.picture_text import model_label
 from crossinit_batch.prompts import Prompt
+from crossinit_batch.seal import sealed, unsealed
 from crossinit_batch.settings import ComputeSettings, EvaluationSettings, ModelSettings, RenderSettings
 from crossinit_batch.storage.failures import reason_of
 from crossinit_batch.store import Store, json_bytes, read_source
 
 SCHEMA = 1
-_CONTENT = "content"
-"""The key in the file under which the digest of all others stands."""
 
 
 class DamagedPlan(OutputError):
@@ -285,8 +284,7 @@ def picture_digest(plan: Plan, picture: PlannedPicture) -> str:
 
 def dump_plan(plan: Plan) -> bytes:
     """The plan as the JSON file that stands in the output folder; it says what it is, since runs go by it."""
-    value = plan.model_dump(mode="json")
-    return json_bytes({**value, _CONTENT: sha256(canonical(value))})
+    return json_bytes(sealed(plan.model_dump(mode="json")))
 
 
 def write_plan(store: Store, plan: Plan) -> None:
@@ -317,9 +315,8 @@ def read_plan(store: Store) -> Plan | None:
             f"{store}/{layout.PLAN} is of schema {value.get('plan')!r}, this crossinit writes {SCHEMA}",
             "Use the version of crossinit that made this folder, or another output folder.",
         )
-    content = value.pop(_CONTENT, None)
     try:
-        plan = Plan.model_validate(value)
+        plan = Plan.model_validate({key: item for key, item in value.items() if key != seal.KEY})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -327,7 +324,7 @@ def read_plan(store: Store) -> Plan | None:
             f"{store}/{layout.PLAN} is damaged at {place}: {first['msg']}",
             "Run the manifest again; what is done is kept.",
         ) from None
-    if content not in (None, sha256(canonical(value))):
+    if unsealed(value) is None:
         raise DamagedPlan(
             f"{store}/{layout.PLAN} is damaged: its content is not what was written",
             "Run the manifest again; what is done is kept.",

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from crossinit_batch import layout
 from crossinit_batch.digest import sha256
 from crossinit_batch.receipts import ReceiptFile
+from crossinit_batch.seal import sealed, unsealed
 from crossinit_batch.store import Store, is_inside
 
 SCHEMA = 1
@@ -68,12 +69,12 @@ def publishing(store: Store, group: str) -> Iterator[Publishing]:
     store.remove(name)
     yield pages
     if pages.files:
-        store.write_json(name, Publication(files=pages.files).model_dump(mode="json", exclude_none=True))
+        store.write_json(name, sealed(Publication(files=pages.files).model_dump(mode="json", exclude_none=True)))
 
 
 def published_files(store: Store, name: str) -> dict[str, ReceiptFile] | None:
-    """The files that a group's receipt lists; None where there is none, or none that this version understands."""
-    value = store.read_json(name)
+    """The files that a group's receipt lists; None where there is none, or it is not understood."""
+    value = unsealed(store.read_json(name) or {})
     if value is None or value.get("receipt") != SCHEMA:
         return None
     try:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crossinit_batch import layout
+from crossinit_batch.seal import sealed, unsealed
 from crossinit_batch.store import Store, StoredFile, is_inside
 
 SCHEMA = 1
@@ -56,8 +57,8 @@ class Receipt(BaseModel):
 
 
 def read_receipt(store: Store, name: str) -> Receipt | None:
-    """The receipt in a file, or None where there is none, or none that this version understands."""
-    value = store.read_json(name)
+    """The receipt in a file, or None where there is none, it is damaged, or this version does not understand it."""
+    value = unsealed(store.read_json(name) or {})
     if value is None or value.get("receipt") != SCHEMA:
         return None
     try:
@@ -68,4 +69,4 @@ def read_receipt(store: Store, name: str) -> Receipt | None:
 
 def write_receipt(store: Store, name: str, receipt: Receipt) -> None:
     """Publish a receipt; the files it names must stand already."""
-    store.write_json(name, receipt.model_dump(mode="json", exclude_none=True))
+    store.write_json(name, sealed(receipt.model_dump(mode="json", exclude_none=True)))

@@ -82,6 +82,15 @@ def test_a_receipt_that_is_not_understood_reads_as_none(store: Store, data: byte
     assert read_receipt(store, NAME) is None
 
 
+@pytest.mark.parametrize(("old", "new"), [(b"0.5", b"0.4"), (b"1.5", b"7.5"), (b"ddd", b"dcd")])
+def test_a_flipped_digit_is_noticed(store: Store, old: bytes, new: bytes) -> None:
+    write_receipt(store, NAME, a_receipt())
+    data = store.read(NAME) or b""
+    assert old in data
+    store.write(NAME, data.replace(old, new, 1))
+    assert read_receipt(store, NAME) is None
+
+
 def test_not_a_number_is_never_written(store: Store) -> None:
     with pytest.raises(ValueError, match=r"JSON compliant"):
         write_receipt(store, NAME, a_receipt(facts={"loss_last_10": float("nan")}))

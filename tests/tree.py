@@ -6,7 +6,8 @@ import hashlib
 import json
 from pathlib import PurePosixPath
 
-from crossinit_batch import layout
+from crossinit_batch import layout, seal
+from crossinit_batch.seal import unsealed
 from crossinit_batch.store import Store
 
 _OF_A_RUN = frozenset({layout.REPORT, layout.REPORT_PAGE, layout.PLAN})
@@ -18,7 +19,7 @@ _FOLDERS_OF_A_RUN = (f"{layout.SHARDS}/", f"{layout.PUBLICATIONS}/")
 
 
 def tree_of(store: Store) -> dict[str, str]:
-    """The SHA-256 of every file by its name; receipts without their `run` part."""
+    """The SHA-256 of every file by its name; receipts without their `run` part and their seal."""
     return {name: _content(store, name) for name in store.listing() if not _is_of_a_run(name)}
 
 
@@ -31,6 +32,7 @@ def _content(store: Store, name: str) -> str:
     assert data is not None, name
     if PurePosixPath(name).name == layout.RECEIPT_FILE:
         facts = json.loads(data)
-        assert facts.pop("run")["seconds"] >= 0
+        assert unsealed(facts) is not None, name
+        assert facts.pop("run")["seconds"] >= 0 and facts.pop(seal.KEY)
         data = json.dumps(facts, sort_keys=True).encode()
     return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,40 @@
+"""Objects that carry their own digest."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crossinit_batch import seal
+from crossinit_batch.seal import sealed, unsealed
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+objects = st.dictionaries(st.text().filter(lambda key: key != seal.KEY), values)
+
+
+@given(objects)
+def test_what_was_sealed_comes_back_through_a_file(value: dict[str, object]) -> None:
+    assert unsealed(json.loads(json.dumps(sealed(value)))) == value
+
+
+@given(objects, st.text().filter(lambda key: key != seal.KEY))
+def test_a_change_breaks_the_seal(value: dict[str, object], key: str) -> None:
+    assert unsealed({**sealed(value), key: [value.get(key)]}) is None
+    assert unsealed({**sealed(value), seal.KEY: "0" * 64}) is None
+
+
+def test_what_has_no_seal_is_of_an_earlier_version() -> None:
+    assert unsealed({"one": 1}) == {"one": 1}
+
+
+def test_not_a_number_is_neither_written_nor_believed() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        sealed({"loss": float("nan")})
+    assert unsealed({"loss": float("nan"), seal.KEY: "0" * 64}) is None
