@@ -160,7 +160,7 @@ def other_model(run: SmallRun) -> None:
         (None, ("--identity", "eve"), "unknown identity 'eve'"),
         (None, ("--words", "face " * 17), "17 tokens long"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", None) or str(value),  # the same in every process
 )
 def test_what_cannot_be_analysed_gets_a_sentence_and_no_file(
     finished: SmallRun, spoil: Callable[[SmallRun], None] | None, options: tuple[str, ...], words: str
