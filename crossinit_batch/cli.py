@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from crossinit_batch import __version__
+from crossinit_batch import __version__, start_clock
 from crossinit_batch.commands import beginnings, demo, folders, research, runs, submit
 from crossinit_batch.errors import CrossinitError, Interrupted
 from crossinit_batch.terminal import out, say, tell
@@ -74,6 +74,7 @@ demo_app.command()(demo.exam)
 
 def main() -> None:
     """Run a command; every error becomes a sentence and an exit code, never a traceback."""
+    start_clock.start()
     for library in ("TRANSFORMERS", "DIFFUSERS"):  # read when they are imported; a user's own choice stands
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
     try:

@@ -13,16 +13,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
-from crossinit_batch.base_model import BaseModel
 from crossinit_batch.cache import cache_folder
 from crossinit_batch.cost import Estimate
 from crossinit_batch.device import device_name, repeating_exactly
 from crossinit_batch.digest import digest_of
+
+if TYPE_CHECKING:
+    from crossinit_batch.base_model import BaseModel  # with diffusers, which deciding what pays does not need
 
 Work = Literal["learning", "drawing"]
 WORKS: tuple[Work, Work] = ("learning", "drawing")

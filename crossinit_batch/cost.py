@@ -24,10 +24,12 @@ BACKWARD = 1.1
 """The way back from the loss to v, in ways forward: the frozen weights need no gradients (2.08 ways in all)."""
 LEARNING = {"input": "learning", "output": "learning-in-the-output"}
 """Names of the rates of learning, by the side of the text encoder that v stands on: it is passed, or is not."""
-DECODING = "decoding"
-"""The name of another rate; `drawing` and `judging` give the last ones."""
+START, DECODING = "start", "decoding"
+"""Names of other rates; `drawing` and `judging` give the last ones."""
 _IMPORTING = 5.0
 """Seconds until torch, diffusers and transformers are there."""
+_SUPERVISING = 3.0
+"""Seconds until a process that only watches over workers starts them: it needs torch alone."""
 _CONTEXT = 5.0
 """Seconds until a GPU takes work."""
 _LOADING = 1.5e9
@@ -146,7 +148,7 @@ def estimate(
     workers = max(min(crew.workers, len(lengths)), 1)
     return Estimate(
         device=device,
-        start=start_seconds(folder, device) + (_IMPORTING if crew.workers > 1 else 0.0),
+        start=(rates.get(START) or start_seconds(folder, device)) + (_SUPERVISING if crew.workers > 1 else 0.0),
         learning=sum(total.pop(name) for name in LEARNING.values()),
         judging=total.pop(judging(plan.judges), 0.0),
         drawing=sum(total.values()),

@@ -7,7 +7,9 @@ from collections import defaultdict
 
 import torch
 
+from crossinit_batch import start_clock
 from crossinit_batch.context import RunContext
+from crossinit_batch.cost import START
 from crossinit_batch.device import described_device
 from crossinit_batch.device_speed import remember
 
@@ -31,7 +33,19 @@ class Pace:
 
     def keep(self) -> None:
         """Write down what a piece of each work took."""
-        plan = self.context.plan
-        planned, device = plan.model, described_device(self.device, plan.compute.threads)
         for work, seconds in self.seconds.items():
-            remember(device, planned.fingerprint, planned.dtype, work, seconds, self.pieces[work])
+            _keep(self.context, self.device, work, seconds, self.pieces[work])
+
+
+def keep_start(context: RunContext, device: torch.device) -> None:
+    """Write down how long this process took until its model is loaded, which is now; once, and of a program's own."""
+    if began := start_clock.take():
+        on_cpu = device.type == "cpu"
+        seconds = time.process_time() - began.processor if on_cpu else time.monotonic() - began.wall
+        _keep(context, device, START, seconds, 1)
+
+
+def _keep(context: RunContext, device: torch.device, work: str, seconds: float, pieces: float) -> None:
+    plan = context.plan
+    described = described_device(device, plan.compute.threads)
+    remember(described, plan.model.fingerprint, plan.model.dtype, work, seconds, pieces)

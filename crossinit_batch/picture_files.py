@@ -32,7 +32,7 @@ class PictureFiles:
         if kind is None:
             raise Refused(f"there is no file {shown(text)}: {shown(place)}")
         if kind in ("folder", "link"):
-            pattern = shown(text.rstrip("/") + "/*.jpg")
+            pattern = shown(text.rstrip("/") + "/*")
             raise Refused(f"{shown(text)} is a folder: write {pattern} for its pictures")
         if kind == "other":
             raise Refused(f"{shown(text)} is not a regular file")

@@ -19,7 +19,7 @@ from crossinit_batch.events import JobFailed, Note, Warned
 from crossinit_batch.fitting import fit_to_plan
 from crossinit_batch.initial_vector import InitialVector, initial_vector
 from crossinit_batch.model_source import ModelSource
-from crossinit_batch.pace import Pace
+from crossinit_batch.pace import Pace, keep_start
 from crossinit_batch.personalize import import_batch, learn_batch, store_initial
 from crossinit_batch.pictures import PictureBatch
 from crossinit_batch.plan import JobBatch
@@ -47,6 +47,7 @@ class Worker:
         """The base model, loaded when something is to be learned or drawn."""
         assert self.source is not None
         model = BaseModel.load(self.source, self.device, self.context.plan.model.dtype, self.counters)
+        keep_start(self.context, self.device)
         fit_to_plan(model, self.context)
         self._warn_of_cut_prompts(model)
         return model

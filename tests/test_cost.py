@@ -10,7 +10,7 @@ from results import a_plan
 
 from crossinit_batch import crew
 from crossinit_batch.batches import with_batches
-from crossinit_batch.cost import DECODING, LEARNING, Work, drawing, estimate, expected_of, judging, work_left
+from crossinit_batch.cost import DECODING, LEARNING, START, Work, drawing, estimate, expected_of, judging, work_left
 from crossinit_batch.crew import Crew
 from crossinit_batch.device_speed import Device, remember
 from crossinit_batch.evaluation.judges import planned_judges, weight_bytes
@@ -58,6 +58,13 @@ def test_the_estimate_grows_with_the_work_but_not_its_start(pipeline_folder: Pat
     assert two.start == one.start > 5
     assert estimate(plan, [NOTHING], pipeline_folder, DEVICE).device_seconds == 0
     assert estimate(plan, [], pipeline_folder, DEVICE).device_seconds == 0
+
+
+def test_a_start_that_was_seen_is_believed(pipeline_folder: Path) -> None:
+    plan = a_plan()
+    remember(DEVICE, plan.model.fingerprint, plan.model.dtype, START, 21.0, 1)
+    assert estimate(plan, [WORK], pipeline_folder, DEVICE).start == pytest.approx(21)
+    assert 21 < estimate(plan, [WORK, WORK], pipeline_folder, DEVICE, Crew(2, 2)).start < 25
 
 
 def test_workers_divide_the_batches_and_the_last_one_counts(pipeline_folder: Path) -> None:
@@ -120,7 +127,7 @@ def test_the_estimate_in_a_line(pipeline_folder: Path) -> None:
     one = estimate(plan, [WORK], pipeline_folder, PROCESSOR).summary
     assert "1 worker on Some Processor (start 5 s, learning 51 s, drawing 8 s)" in one
     some = estimate(plan, [WORK, WORK], pipeline_folder, DEVICE, Crew(2, 2)).summary
-    assert some.startswith("estimate by counted operations: ") and "2 workers on NVIDIA H200 (start 15 s; " in some
+    assert some.startswith("estimate by counted operations: ") and "2 workers on NVIDIA H200 (start 13 s; " in some
 
 
 def test_the_size_of_judges_is_known_where_they_are(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import pytest
 import torch
 from results import a_plan
 
-from crossinit_batch import pace
+from crossinit_batch import pace, start_clock
 from crossinit_batch.context import RunContext
 from crossinit_batch.device_speed import Device, observed
 from crossinit_batch.inventory import Inventory
-from crossinit_batch.pace import Pace
+from crossinit_batch.pace import Pace, keep_start
+from crossinit_batch.start_clock import Beginning
 from crossinit_batch.stopping import StopRequest
 from crossinit_batch.store import Store
 
@@ -45,3 +46,18 @@ def test_the_pace_of_a_work_is_kept_for_the_next_plan(context: RunContext, monke
     kept.keep()
     model = context.plan.model
     assert observed(device, model.fingerprint, model.dtype) == {"learning": 0.2, "judging": 0.25}
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("cpu", 7.0), ("meta", 9.0)])
+def test_a_start_is_kept_once_and_only_of_a_process_that_said_when_it_began(
+    context: RunContext, monkeypatch: pytest.MonkeyPatch, kind: str, expected: float
+) -> None:
+    device, model = Device(kind, "Some Processor"), context.plan.model
+    monkeypatch.setattr(pace, "described_device", lambda _device, _threads: device)
+    start_clock.take()
+    keep_start(context, torch.device(kind))
+    assert observed(device, model.fingerprint, model.dtype) == {}
+    monkeypatch.setattr(start_clock, "_beginning", Beginning(time.monotonic() - 9, time.process_time() - 7))
+    for _ in range(2):
+        keep_start(context, torch.device(kind))
+        assert observed(device, model.fingerprint, model.dtype) == {"start": pytest.approx(expected, abs=0.5)}

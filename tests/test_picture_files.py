@@ -37,7 +37,7 @@ def test_a_file_name_that_is_not_utf8_is_refused(folder: Path) -> None:
 
 
 MISTAKES = [
-    ("identities: [photos]", 1, 14, "is a folder: write 'photos/*.jpg'"),
+    ("identities: [photos]", 1, 14, "is a folder: write 'photos/*' for its pictures"),
     ("identities: [photos/nope.jpg]", 1, 14, "there is no file 'photos/nope.jpg'"),
     ("identities: ['nope/*.jpg']", 1, 14, "there is no folder"),
     ("identities: ['photos/z*']", 1, 14, "matches no file"),

@@ -8,20 +8,23 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
+import pkgutil
 import signal
 import sys
 from multiprocessing.connection import Connection
+
+from crossinit_batch import start_clock
 
 _SET_PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of Linux's prctl."""
 
 
-def begin(connection: Connection, work: bytes, parent: int) -> None:
-    """Become the worker: `work` is a function and its brief, pickled, so that reading it imports what they need."""
+def begin(connection: Connection, serve: str, brief: bytes, parent: int) -> None:
+    """Become the worker: `serve` names its function, `brief` is pickled; reading them imports what they need."""
+    start_clock.start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches all; the parent says what it means
     die_with(parent)
-    serve, brief = pickle.loads(work)
-    serve(connection, brief)
+    pkgutil.resolve_name(serve)(connection, pickle.loads(brief))
 
 
 def die_with(parent: int) -> None:

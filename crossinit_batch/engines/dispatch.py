@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from crossinit_batch.context import RunContext
 from crossinit_batch.counters import Counters
-from crossinit_batch.engines.local import run_local
 from crossinit_batch.engines.messages import Brief
 from crossinit_batch.engines.placement import Placement
 from crossinit_batch.engines.queue import batches_of
@@ -26,6 +25,10 @@ def run_batches(context: RunContext, source: ModelSource | None, placement: Plac
     batches = _left(context, placement)
     if placement.supervised:
         return run_team(context, _briefs(context, source, placement), batches, silence)
+    from crossinit_batch.engines.local import (
+        run_local,
+    )  # with libraries that a run of worker processes needs only there
+
     try:
         return run_local(context, source, placement.devices[0], batches)
     except DeviceLost as lost:

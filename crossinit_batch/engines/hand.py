@@ -13,9 +13,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from crossinit_batch.engines.child import begin
-from crossinit_batch.engines.member import serve
 from crossinit_batch.engines.messages import Brief, Lost, Stop, Stopped, Task
 
+SERVE = "crossinit_batch.engines.member:serve"
+"""The function that is a worker's life, by its name: what it imports takes long, and only the worker needs it."""
 _THREADS = "OMP_NUM_THREADS"
 _PATIENCE = 2.0
 """Seconds for a worker that has nothing to do to end by itself."""
@@ -44,8 +45,8 @@ class Hand:
         spawn = multiprocessing.get_context("spawn")
         self.connection, theirs = spawn.Pipe()
         name = f"crossinit worker on {self.brief.device}"
-        work = pickle.dumps((serve, self.brief))
-        self.process = spawn.Process(target=begin, args=(theirs, work, os.getpid()), name=name, daemon=True)
+        work = pickle.dumps(self.brief)
+        self.process = spawn.Process(target=begin, args=(theirs, SERVE, work, os.getpid()), name=name, daemon=True)
         with _environment(_THREADS, self.brief.plan.compute.threads):
             self.process.start()
         theirs.close()  # so that our end closes with the worker's

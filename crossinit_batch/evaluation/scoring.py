@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crossinit_batch import layout
-from crossinit_batch.base_model import Counters
 from crossinit_batch.context import RunContext
 from crossinit_batch.cost import judging
+from crossinit_batch.counters import Counters
 from crossinit_batch.digest import sha256
 from crossinit_batch.errors import Interrupted, JobError
 from crossinit_batch.evaluation.alignment import TEMPLATE_DIGEST

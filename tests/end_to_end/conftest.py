@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 from conftest import picture_bytes
 
 from crossinit_batch.base_model import BaseModel, Counters
+from crossinit_batch.cli import main
 from crossinit_batch.micro_batch import MicroBatch
-from end_to_end.small_run import PEOPLE, SmallRun, small_values
+from end_to_end.small_run import PEOPLE, Answer, Ask, SmallRun, small_values
 
 _models: dict[tuple[str, ...], BaseModel] = {}
 
@@ -37,6 +39,23 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
     monkeypatch.setattr(BaseModel, "load", remembered)
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
     monkeypatch.setenv("CROSSINIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
+    """Run a command as the program does; its exit code, output and error output."""
+
+    def run(*arguments: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["crossinit", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        output, error = capfd.readouterr()
+        assert "Traceback" not in error and "Traceback" not in output
+        code = end.value.code
+        return (code if isinstance(code, int) else 0 if code is None else 1), output, error
+
+    return run
 
 
 @pytest.fixture

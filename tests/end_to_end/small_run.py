@@ -19,6 +19,10 @@ from crossinit_batch.store import Store
 
 Kind = TypeVar("Kind", bound=Event)
 
+Answer = tuple[int, str, str]
+Ask = Callable[..., Answer]
+"""A command's words to its exit code, output and error output."""
+
 PEOPLE = ("ada", "bob", "cy", "dee")
 
 

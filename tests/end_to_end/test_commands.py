@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,29 +14,8 @@ from tree import tree_of
 
 from crossinit_batch import layout
 from crossinit_batch.base_model import BaseModel
-from crossinit_batch.cli import main
 from crossinit_batch.store import Store
-from end_to_end.small_run import SmallRun
-
-Answer = tuple[int, str, str]
-Ask = Callable[..., Answer]
-
-
-@pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
-    """Run a command as the program does; its exit code, output and error output."""
-
-    def run(*arguments: str) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["crossinit", *arguments])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        output, error = capfd.readouterr()
-        assert "Traceback" not in error and "Traceback" not in output
-        code = end.value.code
-        return (code if isinstance(code, int) else 0 if code is None else 1), output, error
-
-    return run
+from end_to_end.small_run import Ask, SmallRun
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ from crossinit_batch.settings import EvaluationSettings
 from crossinit_batch.store import Store
 from crossinit_batch.verify import verify
 
-from .small_run import Recorder, SmallRun, small_values
+from .small_run import Ask, Recorder, SmallRun, small_values
 
 stand_in = insightface_stand_in.stand_in
 
@@ -238,12 +236,10 @@ def read_prompts(store: Store) -> Any:
     return plan.prompts
 
 
-def test_the_command_evaluates_and_plan_and_status_count_it(small: SmallRun, judges: dict[str, Any]) -> None:
+def test_the_command_evaluates_and_plan_and_status_count_it(ask: Ask, small: SmallRun, judges: dict[str, Any]) -> None:
     def command(*arguments: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "crossinit_batch", *arguments], capture_output=True, text=True, check=False
-        )
-        return done.returncode, done.stdout + done.stderr
+        code, *said = ask(*arguments)
+        return code, "".join(said)
 
     code, said = command("plan", str(small.save()))
     assert code == 0 and "24 pictures to judge" in said and "face recogniser" in said

@@ -301,7 +301,7 @@ def wait_for(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
 
 
 def test_signals_stop_save_and_are_obeyed_at_once_the_second_time(smallest: SmallRun) -> None:
-    smallest.values["methods"][0]["steps"] = 120
+    smallest.values["methods"][0]["steps"] = 60
     smallest.values["compute"]["checkpoint_every"] = 10
     whole = smallest.at("whole")
     whole.run()

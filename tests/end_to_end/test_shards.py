@@ -11,7 +11,6 @@ import pytest
 from tree import tree_of
 
 from crossinit_batch import layout
-from crossinit_batch.cli import main
 from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.errors import Interrupted, OutputError
 from crossinit_batch.events import Event, RunStarted, StepDone
@@ -19,7 +18,7 @@ from crossinit_batch.execution import RunResult
 from crossinit_batch.manifest import load_manifest
 from crossinit_batch.run import run_manifest
 from crossinit_batch.verify import verify
-from end_to_end.small_run import Recorder, SmallRun
+from end_to_end.small_run import Ask, Recorder, SmallRun
 
 
 def run_shard(small: SmallRun, shard: str, record: Recorder | None = None) -> RunResult:
@@ -129,39 +128,27 @@ def test_two_shards_at_once_and_nobody_else(small: SmallRun) -> None:
     assert result.exit_code == 0 and result.assembled
 
 
-def test_a_report_can_be_had_before_the_end(
-    small: SmallRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_report_can_be_had_before_the_end(ask: Ask, small: SmallRun) -> None:
     run_shard(small, "1/2")
     assert small.store.read(layout.GALLERY) is None
-
-    def ask() -> object:
-        monkeypatch.setattr(sys, "argv", ["crossinit", "report", small.output])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code
-
-    assert ask() == 1
-    assert "small: not finished" in capsys.readouterr().out
+    code, said, _ = ask("report", small.output)
+    assert code == 1 and "small: not finished" in said
     assert "2 of 4" in (small.store.read(layout.REPORT) or b"").decode()
     run_shard(small, "2/2")
     before = small.store.read(layout.GALLERY)
-    assert not ask() and small.store.read(layout.GALLERY) == before
+    assert ask("report", small.output)[0] == 0 and small.store.read(layout.GALLERY) == before
 
 
-def test_torchrun_starts_processes_that_share_the_work(small: SmallRun, finished: SmallRun) -> None:
+def test_torchrun_starts_processes_that_share_the_work(
+    ask: Ask, small: SmallRun, finished: SmallRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     command = [*launcher, "-m", "crossinit_batch", "run", str(small.save()), "--device", "cpu"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
     assert "shard 1/2" in done.stderr and "shard 2/2" in done.stderr
     assert tree_of(small.store) == tree_of(finished.store)
-    refused = subprocess.run(
-        [sys.executable, "-m", "crossinit_batch", "run", str(small.manifest), "--workers", "2"],
-        env={**os.environ, "RANK": "0", "WORLD_SIZE": "2"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert refused.returncode == 2
-    assert "--devices and --workers do not go with it" in refused.stderr
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    code, _, said = ask("run", str(small.manifest), "--workers", "2")
+    assert code == 2 and "--devices and --workers do not go with it" in said

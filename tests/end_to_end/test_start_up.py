@@ -62,6 +62,13 @@ def test_a_worker_process_binds_its_life_to_its_parents_before_it_imports_what_t
     assert "crossinit_batch.engines.child" in modules and not modules & HEAVY
 
 
+def test_a_process_that_watches_over_workers_leaves_to_them_what_takes_long() -> None:
+    code = "import sys; import crossinit_batch.run, crossinit_batch.engines.team; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    modules = set(done.stdout.split())
+    assert "crossinit_batch.engines.hand" in modules and not modules & {"diffusers", "transformers", "onnxruntime"}
+
+
 def test_plan_and_status_import_no_torch_and_write_nothing(
     finished: SmallRun, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,7 @@ def are_gone(processes: list[int], seconds: float = 10) -> bool:
 @pytest.fixture
 def long(small: SmallRun) -> SmallRun:
     """Two batches that take a while."""
-    small.values["methods"] = [{"name": "quick", "use": "cross-init-fast", "steps": 150, "batch_size": 1}]
+    small.values["methods"] = [{"name": "quick", "use": "cross-init-fast", "steps": 60, "batch_size": 1}]
     small.values["prompts"] = small.values["prompts"][:1]
     small.values["compute"]["checkpoint_every"] = 10
     return small
@@ -114,7 +114,7 @@ def test_stopped_and_then_killed_the_workers_leave_nothing_behind(long: SmallRun
     began = time.monotonic()
     last = wait_for(process, "run-interrupted")
     assert time.monotonic() - began < 10
-    assert "of 150" in last["saved"]
+    assert "of 60" in last["saved"]
     output, error = process.communicate(timeout=60)
     assert process.returncode == 75 and not output, error
     assert "Traceback" not in error

@@ -28,7 +28,7 @@ from engines import fake_worker
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossinit_batch.engines.hand.serve", fake_worker.serve)
+    monkeypatch.setattr("crossinit_batch.engines.hand.SERVE", f"{fake_worker.__name__}:serve")
 
 
 def plan_for(names: tuple[str, ...]) -> Plan:

@@ -29,6 +29,8 @@ from crossinit_batch.storage import fault_points
 
 def warm_up(model: str) -> None:
     """Import what a run imports, and keep the model's weights, which are frozen, for all who are forked from here."""
+    import crossinit_batch.engines.local
+    import crossinit_batch.engines.member
     import crossinit_batch.run
     import crossinit_batch.showcase
     import crossinit_batch.tables
@@ -50,15 +52,15 @@ def fork_workers() -> None:
     """Have worker processes forked, with no more of the run's open files than a new process would have."""
     from crossinit_batch.engines import hand
 
-    begin: Callable[[Connection, bytes, int], None] = hand.begin
+    begin: Callable[[Connection, str, bytes, int], None] = hand.begin
 
-    def begin_alone(connection: Connection, work: bytes, parent: int) -> None:
+    def begin_alone(connection: Connection, serve: str, brief: bytes, parent: int) -> None:
         for path in list(Path("/proc/self/fd").iterdir()):
             with contextlib.suppress(OSError):
                 number, held = int(path.name), str(path.readlink())
                 if number not in (0, 1, 2, connection.fileno()) and held.startswith(("socket:", "/")):
                     os.close(number)  # the lock of the folder, other workers' lines and the run's end of this one
-        begin(connection, work, parent)
+        begin(connection, serve, brief, parent)
 
     hand.begin = begin_alone
     context = multiprocessing.get_context("fork")
