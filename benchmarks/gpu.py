@@ -6,7 +6,8 @@ U-Net      forward, and forward and back to the text states, at several sizes: e
            channels_last, compiled; in TFLOP/s of counted work, and as a part of the speed of large matrix products.
 learning   seconds a step for 1, 4 and 8 identities at once, 8 samples each; what 320 and 25 steps of it come to,
            with the two encodes of the picture, is extrapolated from a few measured steps.
-drawing    seconds a picture at 50 and 25 denoising steps with guidance, decoded and saved, by a run of the program.
+drawing    seconds a picture at 50 and 25 denoising steps with guidance, decoded and saved, by a run of the program;
+           and what decoding a picture and making a file of it take alone.
 compiling  seconds until the first compiled call is done, with an empty cache (both works at once, by a process each)
            and with a full one, and how far its gradient is off; then learning and drawing with it.
 peer       the same learning and drawing the way of peer_textual_inversion.py, on the same device, at that script's
@@ -52,6 +53,7 @@ def measure(bench: Bench, found: dict[str, Any]) -> None:
     for steps in sizes.denoise_steps:
         row = bench.part(f"drawing in {steps} steps", 30, lambda steps=steps: bench.drawing(steps))
         found["drawing"] += [row] if row else []
+    found["finishing"] = bench.part("decoding and encoding", 15, bench.finishing)
     found["peer"]["drawing"] = bench.part("peer's drawing", 30, bench.peer_drawing)
     if not (sizes.compiles and can_compile(bench.device)):
         bench.left_out.append("compiling")
@@ -69,10 +71,18 @@ def main() -> None:
     sizes = SMOKE if options.smoke else SMALL if options.small else FULL
     small = options.small or options.smoke
     began = time.monotonic()
-    found: dict[str, Any] = {"unet": None, "learning": [], "drawing": [], "peer": {"learning": [], "drawing": None}}
+    found: dict[str, Any] = {
+        "unet": None,
+        "learning": [],
+        "drawing": [],
+        "finishing": None,
+        "peer": {"learning": [], "drawing": None},
+    }
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["CROSSINIT_CACHE"] = f"{scratch}/cache"
         device = choose_device(options.device)
+        if device.type == "cpu":
+            torch.set_num_threads(1)  # as a worker computes there, and the peer then too
         model = options.model if small else str(_architecture(Path(options.folder or f"{scratch}/sd21"), device))
         bench = Bench(options, sizes, model, Path(scratch))
         bench.ends -= time.monotonic() - began

@@ -21,11 +21,15 @@ from learning_loop import crossinit_loop, loaded, peer_loop, repeats_exactly, su
 from peer_textual_inversion import PeerDrawing, PeerLearning
 from unet_speed import UnetSpeed, first_call
 
+from crossinit_batch.architecture import Architecture
 from crossinit_batch.base_model import BaseModel
+from crossinit_batch.batch_sizes import decoded_together
 from crossinit_batch.compilation import Work
 from crossinit_batch.demo.faces import write_faces
 from crossinit_batch.device import choose_device, resolve_dtype
 from crossinit_batch.micro_batch import release_memory
+from crossinit_batch.picture_encoding import encode_picture
+from crossinit_batch.picture_text import PictureFacts
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,27 @@ class Bench:
             together=self.sizes.pictures, compiled=compiled,
         )  # fmt: skip
         return asdict(found)
+
+    def finishing(self) -> dict[str, float]:
+        """Seconds a picture of decoding it, many together, and of making a file of it by one thread."""
+        model = loaded(self.model, str(self.device), self.dtype)
+        side, channels = model.native_size // model.latent_scale, int(model.unet.config.in_channels)
+        model.decoding.size = decoded_together(Architecture.read(model.source.folder), side)
+        latents = torch.randn((self.sizes.pictures, channels, side, side), generator=torch.Generator().manual_seed(0))
+        latents = latents.to(self.device)
+        model.decode(latents)
+        clock = Clock(self.device)
+        pixels = model.decode(latents)
+        decoding = clock.read().wall / len(latents)
+        facts = PictureFacts(
+            prompt="a photo of a person", steps=50, sampler="DPM++ 2M", guidance=7.5, seed=0, width=pixels.shape[2],
+            height=pixels.shape[1], model="sd21", model_hash="", identity="ada", method="cross-init",
+            template="a photo of a {} person", image_index=0, version="benchmark",
+        )  # fmt: skip
+        clock = Clock(self.device)
+        for picture in pixels:
+            encode_picture(picture, facts)
+        return {"decoding_seconds": decoding, "encoding_seconds": clock.read().wall / len(pixels)}
 
     def unet(self) -> dict[str, Any]:
         """The U-Net eager, by each way of attention, and channels_last."""

@@ -71,6 +71,9 @@ def print_report(facts: dict[str, Any]) -> None:
         [_drawn(f"{row['together']} at once{_compiled(row)}", row) for row in facts["drawing"]]
         + [_drawn(f"peer, {row['pictures']} a call", row) for row in facts["peer"]["drawing"] or []],
     )
+    if finishing := facts["finishing"]:
+        alone = (f"{1e3 * finishing[f'{what}_seconds']:.1f} ms to {what[:-3]}e" for what in ("decoding", "encoding"))
+        print(f"a picture alone: {', '.join(alone)} (one thread)")
     for row in facts["learning"]:
         if "repeats_exactly" in row:
             print(f"learning {row['identities']} again: {'the same' if row['repeats_exactly'] else 'OTHER'} bits")

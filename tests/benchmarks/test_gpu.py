@@ -25,6 +25,9 @@ def test_every_part_is_measured_and_what_is_not_is_named(
     one = facts["learning"][0]
     assert one["seconds_at_320_steps"] == pytest.approx(320 * one["step_seconds"] + one["encoding_seconds"])
     assert [(row["steps"], row["together"]) for row in facts["drawing"]] == [(2, 1), (1, 1)]
+    assert (
+        facts["finishing"].keys() == {"decoding_seconds", "encoding_seconds"} and min(facts["finishing"].values()) > 0
+    )
     assert [row["precision"] for row in facts["peer"]["learning"]] == ["float32"]
     assert [row["steps"] for row in facts["peer"]["drawing"]] == [2, 1]
     assert facts["left_out"] == ["compiling"] and facts["gpu"] is None and facts["goals"] == []
@@ -50,7 +53,7 @@ def test_a_part_that_fails_is_named_and_costs_no_other(
 def test_no_time_left_leaves_everything_out(benchmark: Callable[..., dict[str, Any]], pipeline_folder: Path) -> None:
     facts = benchmark("gpu", "--smoke", "--minutes", 0, "--model", pipeline_folder, "--device", "cpu")
     assert facts["unet"] is None and facts["drawing"] == [] and facts["peer"] == {"learning": [], "drawing": None}
-    assert len(facts["left_out"]) == 7
+    assert len(facts["left_out"]) == 8
 
 
 def test_goals_ask_for_seconds_and_for_a_lead_over_the_peers_better_way(benchmarks: Path) -> None:

@@ -96,8 +96,10 @@ def test_a_lease_of_a_process_that_was_killed_here_is_taken_at_once(place: str) 
 
 def test_a_process_number_that_is_used_again_is_another_process(far: str) -> None:
     leave(far, a_holder(started=1.0))
-    with Store(far).locked():
-        pass
+    told: list[str] = []
+    with Store(far).locked(tell=told.append):
+        assert told == []
+    assert Store(far).listing() == {}
 
 
 @pytest.mark.usefixtures("quick")
@@ -167,5 +169,6 @@ def test_parts_of_the_work_go_side_by_side_and_the_whole_alone(far: str) -> None
 def test_a_damaged_lease_is_nobodys(far: str, data: bytes) -> None:
     Store(far).write(f"{layout.LEASES}/run.1.json", data)
     Store(far).write(f"{layout.LEASES}/strange", data)
-    with Store(far).locked():
-        pass
+    told: list[str] = []
+    with Store(far).locked(tell=told.append):
+        assert told == []
