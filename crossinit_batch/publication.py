@@ -7,7 +7,7 @@ is as it says, wherever a run is cut.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -68,8 +68,22 @@ def publishing(store: Store, group: str) -> Iterator[Publishing]:
     pages = Publishing(store, published_files(store, name) or {})
     store.remove(name)
     yield pages
-    if pages.files:
-        store.write_json(name, sealed(Publication(files=pages.files).model_dump(mode="json", exclude_none=True)))
+    _write_publication(store, name, pages.files)
+
+
+def forget_published(store: Store, name: str, lost: Collection[str]) -> None:
+    """Take files that are lost out of a group's receipt."""
+    files = published_files(store, name) or {}
+    kept = {file: facts for file, facts in files.items() if file not in lost}
+    if len(kept) < len(files):
+        store.remove(name)
+        _write_publication(store, name, kept)
+
+
+def _write_publication(store: Store, name: str, files: Mapping[str, ReceiptFile]) -> None:
+    """Publish a group's receipt, unless it would list nothing."""
+    if files:
+        store.write_json(name, sealed(Publication(files=dict(files)).model_dump(mode="json", exclude_none=True)))
 
 
 def published_files(store: Store, name: str) -> dict[str, ReceiptFile] | None:

@@ -10,8 +10,8 @@ from crossinit_batch import layout
 from crossinit_batch.digest import canonical, sha256
 from crossinit_batch.errors import OutputError
 from crossinit_batch.plan import DamagedPlan, read_plan
-from crossinit_batch.publication import published_files
-from crossinit_batch.receipts import read_receipt
+from crossinit_batch.publication import forget_published, published_files
+from crossinit_batch.receipts import read_receipt, write_receipt
 from crossinit_batch.store import Store
 
 
@@ -73,10 +73,33 @@ def verify(store: Store, on_file: Callable[[int, int], None] = lambda _done, _al
 
 
 def repair(store: Store, findings: tuple[Finding, ...]) -> None:
-    """Set aside what does not match its receipt, so that `resume` makes it again; a plan stays to say that it is."""
-    for finding in findings:
-        if finding.name != layout.PLAN:
-            store.set_aside(finding.name)
+    """Set aside what does not match its receipt, so that `resume` makes it again; a plan stays to say that it is.
+
+    Receipts then list what stands: for a manifest that no longer asks for a lost file, nobody would make it again.
+    """
+    lost = {finding.name for finding in findings} - {layout.PLAN}
+    for name in sorted(lost):
+        store.set_aside(name)
+    above = {f"{folder}/{layout.RECEIPT_FILE}" for name in lost for folder in PurePosixPath(name).parents}
+    for name in store.listing() if lost else ():
+        if name.startswith(f"{layout.PUBLICATIONS}/"):
+            forget_published(store, name, lost)
+        elif name in above:
+            _forget(store, name, lost)
+
+
+def _forget(store: Store, name: str, lost: set[str]) -> None:
+    """Take files that are lost out of a receipt; one whose files are only whole together is set aside itself."""
+    receipt, folder = read_receipt(store, name), PurePosixPath(name).parent
+    if receipt is None:
+        return
+    kept = {file: facts for file, facts in receipt.files.items() if f"{folder}/{file}" not in lost}
+    if len(kept) == len(receipt.files):
+        return
+    if kept and receipt.kind == "images":
+        write_receipt(store, name, receipt.model_copy(update={"files": kept}))
+    else:
+        store.set_aside(name)
 
 
 def _is_receipt(name: str) -> bool:

@@ -59,9 +59,31 @@ def test_repair_sets_damage_aside_so_that_it_is_pending(store: Store) -> None:
     repair(store, verify(store).findings)
     assert store.read(name) is None
     assert [job.identity for job, needed in take_inventory(store, plan).pending if needed] == ["ada"]
-    (aside,) = (name for name in store.listing() if name.startswith(layout.ASIDE))
-    assert store.read(aside) == bytes(len(good))
-    assert verify(store).findings == (Finding(name, "missing"),)
+    aside = [name for name in store.listing() if name.startswith(layout.ASIDE)]
+    assert len(aside) == 2 and bytes(len(good)) in [store.read(name) for name in aside]  # and its receipt
+    assert verify(store).findings == ()
+
+
+def test_a_repaired_folder_lists_what_stands_whoever_asks_for_it(store: Store) -> None:
+    """What no manifest asks for any more would never be made again, and be missing for ever."""
+    lost = "cross-init/ada/images/00-a-person/000.png"
+    stays = "cross-init/ada/images/00-a-person/001.png"
+    store.remove(lost)
+    for group, pages in (("gallery", ("a.html", "b.html")), ("initial", ("c.safetensors",))):
+        with publishing(store, group) as published:
+            for page in pages:
+                published.write(f"{group}/{page}", page.encode())
+    store.write("gallery/a.html", b"A.HTML")
+    store.remove("initial/c.safetensors")
+    repair(store, verify(store).findings)
+    after = verify(store)
+    assert after.findings == () and after.unlisted == ()
+    names = store.listing().keys()
+    assert stays in names and "gallery/b.html" in names
+    assert layout.publication("initial") not in names  # it would list nothing
+    plan = a_plan()
+    (state,) = (state for state in take_inventory(store, plan).states.values() if state.job.identity == "ada")
+    assert state.has_embedding and lost.removeprefix("cross-init/ada/images/") not in state.pictures
 
 
 def test_pages_and_other_files_are_checked_by_the_receipts_of_their_groups(store: Store) -> None:
