@@ -25,14 +25,16 @@ BATCHES = 3
 class DrawingRate:
     """Seconds a picture of `steps` denoising steps, once a run is under way.
 
-    From the end of the first batch's denoising to the last batch's last file, so that one decoding too many is counted
-    rather than one too few. Files are told of together, at a person's end, so they cannot be timed one by one.
+    From the end of the first batch's denoising to the end of the last one's: as many decodings as denoisings, while the
+    files of earlier batches are made beside them. `tail_seconds` is what comes after it once a run, the last batch's
+    decoding and whatever files are still to be written.
     """
 
     steps: int
     together: int
     compiled: bool
     seconds_a_picture: float
+    tail_seconds: float
     peak_gib: float
 
 
@@ -80,7 +82,8 @@ def drawing_rate(
     if result.exit_code or len(times.denoised) != BATCHES or times.pictures != BATCHES * together:
         told = f"{times.pictures} pictures of {len(times.denoised)} batches were saved"
         raise SystemExit(f"{manifest}: {told}, not {BATCHES} of {together}: {result.failures}")
-    seconds = (times.saved[-1] - times.denoised[0]) / ((BATCHES - 1) * together)
-    found = DrawingRate(steps, together, compiled, seconds, peak_gib(device))
+    first, last = times.denoised[0], times.denoised[-1]
+    seconds = (last - first) / ((BATCHES - 1) * together)
+    found = DrawingRate(steps, together, compiled, seconds, times.saved[-1] - last, peak_gib(device))
     release_memory()
     return found

@@ -13,9 +13,9 @@ compiling  seconds until the first compiled call is done, with an empty cache (b
 peer       the same learning and drawing the way of peer_textual_inversion.py, on the same device, at that script's
            usual float32 and in bfloat16.
 
-What does not fit into the minutes is left out and named. `--small` takes the bundled small model, for machines without
-a GPU: it proves that the script works, and its figures say nothing of a GPU. Prints tables; `results/gpu.json` (or
-`gpu-small.json`) keeps them.
+What does not fit into the minutes is left out and named; what has been found is kept after every part. `--small` takes
+the bundled small model, for machines without a GPU: it proves that the script works, and its figures say nothing of a
+GPU. Prints tables; `results/gpu.json` (or `gpu-small.json`) keeps them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from architectures import SD21, make_architecture
 from gpu_parts import FULL, SMALL, SMOKE, Bench
 from gpu_report import GOALS, print_report, reached
 from machine import machine
-from results_file import RESULTS, write_results
+from results_file import RESULTS, keep_results, write_results
 
 from crossinit_batch.compilation import can_compile
 from crossinit_batch.device import choose_device, device_name
@@ -42,42 +42,46 @@ from crossinit_batch.device import choose_device, device_name
 
 def measure(bench: Bench, found: dict[str, Any]) -> None:
     """All parts into `found`, what matters most first; each with the seconds that it needs on an H200."""
-    sizes, precisions = bench.sizes, dict.fromkeys([bench.dtype, "float32"])
     found["unet"] = bench.part("U-Net", 50, bench.unet)
     found["learning"] = bench.part("learning", 30, bench.learning) or []
-    for precision in precisions:
-        row = bench.part(
-            f"peer's learning in {precision}", 25, lambda precision=precision: bench.peer_learning(precision)
-        )
-        found["peer"]["learning"] += [row] if row else []
-    for steps in sizes.denoise_steps:
-        row = bench.part(f"drawing in {steps} steps", 30, lambda steps=steps: bench.drawing(steps))
-        found["drawing"] += [row] if row else []
-    found["finishing"] = bench.part("decoding and encoding", 15, bench.finishing)
-    found["peer"]["drawing"] = bench.part("peer's drawing", 30, bench.peer_drawing)
-    if not (sizes.compiles and can_compile(bench.device)):
+    compiled = None
+    if bench.sizes.compiles and can_compile(bench.device):
+        compiled = bench.part("compiling", 150, bench.compiled)
+    else:
         bench.left_out.append("compiling")
-    elif compiled := bench.part("compiling", 150, bench.compiled):
+    if compiled:
         if found["unet"]:
             found["unet"]["speeds"] += compiled["speeds"]
         found["learning"].append(compiled["learning"])
-        for steps in sizes.denoise_steps:
-            row = bench.part(f"drawing in {steps} steps, compiled", 50, lambda steps=steps: bench.drawing(steps, True))
-            found["drawing"] += [row] if row else []
+    _peer_learning(bench, found, bench.dtype)
+    for number, steps in enumerate(bench.sizes.denoise_steps):
+        if compiled:
+            _drawing(bench, found, steps, compiled=True)
+        if number == 0:
+            found["peer"]["drawing"] = bench.part("peer's drawing", 30, bench.peer_drawing)
+        _drawing(bench, found, steps)
+    found["finishing"] = bench.part("decoding and encoding", 15, bench.finishing)
+    if bench.dtype != "float32":
+        _peer_learning(bench, found, "float32")
+
+
+def _peer_learning(bench: Bench, found: dict[str, Any], precision: str) -> None:
+    row = bench.part(f"peer's learning in {precision}", 25, lambda: bench.peer_learning(precision))
+    found["peer"]["learning"] += [row] if row else []
+
+
+def _drawing(bench: Bench, found: dict[str, Any], steps: int, compiled: bool = False) -> None:
+    name = f"drawing in {steps} steps{', compiled' if compiled else ''}"
+    row = bench.part(name, 30, lambda: bench.drawing(steps, compiled))
+    found["drawing"] += [row] if row else []
 
 
 def main() -> None:
     options = _options()
+    file = options.output or RESULTS / ("gpu-small.json" if options.small or options.smoke else "gpu.json")
     sizes = SMOKE if options.smoke else SMALL if options.small else FULL
     small = options.small or options.smoke
     began = time.monotonic()
-    found: dict[str, Any] = {
-        "unet": None,
-        "learning": [],
-        "drawing": [],
-        "finishing": None,
-        "peer": {"learning": [], "drawing": None},
-    }
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["CROSSINIT_CACHE"] = f"{scratch}/cache"
         device = choose_device(options.device)
@@ -86,26 +90,43 @@ def main() -> None:
         model = options.model if small else str(_architecture(Path(options.folder or f"{scratch}/sd21"), device))
         bench = Bench(options, sizes, model, Path(scratch))
         bench.ends -= time.monotonic() - began
+        found = _nothing_yet(bench, None if small else "Stable Diffusion 2.1-base's architecture, random weights")
+
+        def keep() -> None:
+            found["seconds"] = round(time.monotonic() - began)
+            found["goals"] = [] if small else reached(found, GOALS)
+            keep_results(file, found)
+
+        bench.on_part = keep
         try:
             measure(bench, found)
         except KeyboardInterrupt:
             bench.left_out.append("what was to come when it was interrupted")
         finally:
             bench.stop_compiling()
-    facts = {
+            keep()
+    print_report(found)
+    write_results(file, found)
+
+
+def _nothing_yet(bench: Bench, model: str | None) -> dict[str, Any]:
+    """What is known before anything is measured, and places for what will be."""
+    return {
         **machine(),
         "device": str(bench.device),
         "gpu": device_name(bench.device) if bench.device.type != "cpu" else None,
         "dtype": bench.dtype,
-        "model": model if small else "Stable Diffusion 2.1-base's architecture, random weights",
-        "seconds": round(time.monotonic() - began),
-        **found,
+        "model": model or bench.model,
+        "seconds": 0,
+        "unet": None,
+        "learning": [],
+        "drawing": [],
+        "finishing": None,
+        "peer": {"learning": [], "drawing": None},
         "compiling": bench.compiling,
         "left_out": bench.left_out,
+        "goals": [],
     }
-    facts["goals"] = [] if small else reached(facts, GOALS)
-    print_report(facts)
-    write_results(options.output or RESULTS / ("gpu-small.json" if small else "gpu.json"), facts)
 
 
 def _architecture(folder: Path, device: torch.device) -> Path:

@@ -67,9 +67,14 @@ class Bench:
         write_faces(1, self.alone)
         self.compiling: list[dict[str, Any]] = []
         self.compilers: dict[str, subprocess.Popen[str]] = {}
+        self.on_part: Callable[[], None] = lambda: None
 
     def part(self, name: str, seconds: float, measure: Callable[[], Any]) -> Any:
-        """What is measured, or None where the time left would not do for it, or where it fails."""
+        """What is measured, or None where the time left would not do for it, or where it fails.
+
+        Before it, `on_part` is told, so that what earlier parts have found can be kept.
+        """
+        self.on_part()
         if time.monotonic() + seconds > self.ends:
             self.left_out.append(name)
             return None

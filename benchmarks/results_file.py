@@ -16,10 +16,15 @@ _WIDTH = 120
 
 
 def write_results(path: Path, facts: dict[str, Any]) -> None:
-    """Keep what was measured."""
+    """Keep what was measured, and say where."""
+    keep_results(path, facts)
+    print(f"kept in {path}")
+
+
+def keep_results(path: Path, facts: dict[str, Any]) -> None:
+    """Keep what was measured so far."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(facts, indent=1) + "\n")
-    print(f"kept in {path}")
 
 
 def print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> None:

@@ -167,6 +167,8 @@ def main() -> None:
     parser.add_argument("--device", help="such as cuda; the best one if left out")
     options = parser.parse_args()
     device = choose_device(options.device)
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # as a worker computes there; code compiled for more would not be taken up
     model = loaded(options.model, str(device), resolve_dtype("auto", device))
     print(json.dumps(asdict(first_call(model, options.work, options.samples))))
 

@@ -22,6 +22,7 @@ from crossinit_batch.libraries import quiet_libraries
 from crossinit_batch.micro_batch import MicroBatch
 from crossinit_batch.model_source import ModelSource
 from crossinit_batch.prompts import SLOT
+from crossinit_batch.upsampling import double_by_views
 
 _DECODED_AT_ONCE = 4
 """Pictures: in float32 at 512 x 512, one takes some 2.5 GiB while it is decoded."""
@@ -83,6 +84,7 @@ class BaseModel:
             tokenizer = load_tokenizer(source)
             scheduler_config = load_scheduler_config(source)
             noise_scheduler = DDPMScheduler.from_config(scheduler_config)
+        double_by_views(unet)
         for module in (text_encoder, vae, unet):
             module.requires_grad_(False).eval().to(device)
         return cls(

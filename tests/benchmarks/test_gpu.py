@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,8 +48,26 @@ def test_a_part_that_fails_is_named_and_costs_no_other(
     monkeypatch.setattr(Bench, "unet", broken)
     facts = benchmark("gpu", "--smoke", "--model", pipeline_folder, "--device", "cpu")
     what = "(failed: CUDA error: misaligned address)"
-    assert facts["left_out"] == [f"U-Net {what}", f"peer's drawing {what}", "compiling"]
+    assert facts["left_out"] == [f"U-Net {what}", "compiling", f"peer's drawing {what}"]
     assert facts["unet"] is None and len(facts["learning"]) == len(facts["drawing"]) == 2
+
+
+def test_what_was_found_before_a_part_is_kept_when_it_ends_everything(
+    benchmark: Callable[..., dict[str, Any]], pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gpu_parts import Bench
+
+    def killed(self: Bench) -> None:
+        (file,) = (Path(word) for word in sys.argv if word.endswith(".json"))
+        kept.append(json.loads(file.read_text()))
+        raise KeyboardInterrupt
+
+    kept: list[dict[str, Any]] = []
+    monkeypatch.setattr(Bench, "peer_drawing", killed)
+    facts = benchmark("gpu", "--smoke", "--model", pipeline_folder, "--device", "cpu")
+    assert len(kept[0]["learning"]) == 2 and kept[0]["unet"] and kept[0]["left_out"] == ["compiling"]
+    assert facts["left_out"] == ["compiling", "what was to come when it was interrupted"]
+    assert facts["learning"] == kept[0]["learning"] and facts["peer"]["drawing"] is None
 
 
 def test_no_time_left_leaves_everything_out(benchmark: Callable[..., dict[str, Any]], pipeline_folder: Path) -> None:
