@@ -46,7 +46,7 @@ class _Gain:
 
 _GAINS = {
     "cuda": {"learning": _Gain(0.1, 80.0, 11.0), "drawing": _Gain(0.2, 45.0, 7.0)},
-    "cpu": {"learning": _Gain(0.0, 200.0, 100.0), "drawing": _Gain(0.09, 120.0, 50.0)},
+    "cpu": {"learning": _Gain(0.2, 200.0, 12.0), "drawing": _Gain(0.2, 100.0, 8.0)},
 }
 _MARGIN = 1.5
 """How many times its cost compiling must save before it is worth its risks."""

@@ -207,7 +207,7 @@ def _remedies(found: Verification) -> str:
     extras = {name for name in names if name.startswith(("analysis/", "study"))}
     lines = ["Run the manifest again: it makes a new plan, and keeps what is done."] if plan else []
     if names - plan - extras:
-        lines.append("Set aside; `crossinit resume` makes them again.")
+        lines.append("Set aside; `crossinit resume` makes again what the manifest asks for.")
     if extras:
         lines.append("Set aside; `crossinit analyze` and `crossinit study` make their pages again.")
     return "".join(f"{line}\n" for line in lines)

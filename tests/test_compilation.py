@@ -47,8 +47,9 @@ def test_long_work_is_compiled_and_short_work_never(tmp_path: Path, monkeypatch:
     (kept / "drawing.done").touch()
     assert what_pays(work_of(100, 100), CUDA, kept) == "drawing" and what_pays(work_of(30, 30), CUDA, kept) is False
     assert (
-        what_pays(work_of(1e9, 1000), CPU, nothing) is False and what_pays(work_of(0, 36000), CPU, nothing) == "drawing"
+        what_pays(work_of(1000, 500), CPU, nothing) is False and what_pays(work_of(36000, 36000), CPU, nothing) is True
     )
+    assert what_pays(work_of(1000, 1000), CPU, nothing) == "drawing"
     assert what_pays(work_of(1e9, 1e9), torch.device("mps"), nothing) is False
 
 
