@@ -81,6 +81,7 @@ def test_a_run_on_a_disk_survives_sigkill_at_every_point(warm: Warm, smallest: S
     assert all(number >= (0 if "remove" in point else 2) for point, number in kills.items()), kills
 
 
+@pytest.mark.soak  # on a disk the same walk is quick; in a bucket every file is a request
 def test_a_run_in_a_bucket_survives_sigkill_at_every_point(
     warm: Warm, smallest: SmallRun, s3: str, s3_server: str
 ) -> None:
