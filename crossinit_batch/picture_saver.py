@@ -118,8 +118,7 @@ class PictureSaver:
         others = {other for name in names for other in layout.other_kinds(name)} & receipt.files.keys()
         going = others | (receipt.files.keys() & set(names))
         if going:
-            kept = {name: file for name, file in receipt.files.items() if name not in going}
-            write_receipt(store, f"{folder}/{layout.RECEIPT_FILE}", receipt.model_copy(update={"files": kept}))
+            write_receipt(store, f"{folder}/{layout.RECEIPT_FILE}", receipt.without(going))
         for name in others:
             store.remove(f"{folder}/{name}")
 

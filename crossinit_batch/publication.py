@@ -75,8 +75,9 @@ def forget_published(store: Store, name: str, lost: Collection[str]) -> None:
     """Take files that are lost out of a group's receipt."""
     files = published_files(store, name) or {}
     kept = {file: facts for file, facts in files.items() if file not in lost}
-    if len(kept) < len(files):
+    if files and not kept:
         store.remove(name)
+    elif len(kept) < len(files):
         _write_publication(store, name, kept)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -46,6 +47,11 @@ class Receipt(BaseModel):
     files: dict[str, ReceiptFile]
     facts: dict[str, Any] = Field(default_factory=dict)
     run: dict[str, Any] = Field(default_factory=dict)
+
+    def without(self, names: Collection[str]) -> Self:
+        """The same receipt for all other files."""
+        kept = {name: file for name, file in self.files.items() if name not in names}
+        return self.model_copy(update={"files": kept})
 
     @model_validator(mode="after")
     def _names_its_files(self) -> Self:

@@ -93,12 +93,10 @@ def _forget(store: Store, name: str, lost: set[str]) -> None:
     receipt, folder = read_receipt(store, name), PurePosixPath(name).parent
     if receipt is None:
         return
-    kept = {file: facts for file, facts in receipt.files.items() if f"{folder}/{file}" not in lost}
-    if len(kept) == len(receipt.files):
-        return
-    if kept and receipt.kind == "images":
-        write_receipt(store, name, receipt.model_copy(update={"files": kept}))
-    else:
+    own = {file for file in receipt.files if f"{folder}/{file}" in lost}
+    if own and receipt.kind == "images" and own != receipt.files.keys():
+        write_receipt(store, name, receipt.without(own))
+    elif own:
         store.set_aside(name)
 
 

@@ -105,7 +105,7 @@ def told(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
 
 
-def is_completed_soon(job: str) -> bool:
+def completed_or_hurried(job: str) -> bool:
     """Whether a task is done; one that waits is told to start, as Slurm lets what was queued again wait two minutes."""
     state = job_facts(job).get("JobState")
     if state == "PENDING":
@@ -139,7 +139,7 @@ def test_an_array_task_that_is_told_to_stop_is_queued_again_alone_and_goes_on(sm
     until(lambda: "stopped by SIGTERM" in first.read_text(), 30)
     until(lambda: job_facts(f"{job}_0").get("Restarts") == "1", 30)
     for task in (0, 1):
-        until(lambda task=task: is_completed_soon(f"{job}_{task}"), 150)
+        until(lambda task=task: completed_or_hurried(f"{job}_{task}"), 150)
     assert job_facts(f"{job}_0")["ExitCode"] == job_facts(f"{job}_1")["ExitCode"] == "0:0"
     assert job_facts(f"{job}_1")["Restarts"] == "0"
     assert first.read_text().count("small, shard 1/2") == 2  # both starts are in one log

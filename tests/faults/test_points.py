@@ -81,14 +81,13 @@ def test_a_run_on_a_disk_survives_sigkill_at_every_point(warm: Warm, smallest: S
     assert all(number >= (0 if "remove" in point else 2) for point, number in kills.items()), kills
 
 
-@pytest.mark.soak  # on a disk the same walk is quick; in a bucket every file is a request
 def test_a_run_in_a_bucket_survives_sigkill_at_every_point(
     warm: Warm, smallest: SmallRun, s3: str, s3_server: str
 ) -> None:
     environment, far = s3_environment(s3_server), smallest.at(f"{s3}/out")
     expected = uninterrupted(warm, far, environment)
     kills = {
-        point: kills_at(warm, far, expected, point, numbers, environment) for point, numbers in some(IN_BUCKETS, 7)
+        point: kills_at(warm, far, expected, point, numbers, environment) for point, numbers in some(IN_BUCKETS, 11)
     }
     assert all(number >= (1 if "put" in point else 0) for point, number in kills.items()), kills
 
