@@ -42,6 +42,22 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
+def counters(monkeypatch: pytest.MonkeyPatch) -> Counters:
+    """What all runs of a test have done together."""
+    shared = Counters()
+    load = BaseModel.load
+
+    def counted(*arguments: Any, **options: Any) -> BaseModel:
+        model = load(*arguments, **options)
+        shared.model_loads += 1
+        model.counters = shared
+        return model
+
+    monkeypatch.setattr(BaseModel, "load", counted)
+    return shared
+
+
+@pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Ask:
     """Run a command as the program does; its exit code, output and error output."""
 
