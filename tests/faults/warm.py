@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -38,15 +37,15 @@ class Warm:
     def run(self, *args: str, environment: Mapping[str, str] | None = None, kill_after: float | None = None) -> Ended:
         """Run a command to its end, or kill it after so many seconds."""
         self._log.unlink(missing_ok=True)
-        request = {"args": args, "environment": dict(environment or {}), "log": str(self._log)}
+        request = {
+            "args": args,
+            "environment": dict(environment or {}),
+            "log": str(self._log),
+            "kill_after": kill_after,
+        }
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        child = int(self._answer())
-        if kill_after is not None:
-            ended, _, _ = select.select([self._process.stdout], [], [], kill_after)
-            if not ended:
-                os.kill(child, signal.SIGKILL)
         return Ended(int(self._answer()), self._log.read_text() if self._log.exists() else "")
 
     def _answer(self) -> str:

@@ -2,7 +2,7 @@
 
 So a run that is to be killed starts in milliseconds and dies by a real signal. Its worker processes are forked too; the
 program itself starts new interpreters, as in `end_to_end/test_workers.py`. Each line of input is a request (JSON: args,
-environment, log); the answers are the process's number, then what it ended with.
+environment, log, kill_after); its one answer is what the process ended with.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import contextlib
 import json
 import multiprocessing
 import os
+import select
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -90,6 +92,19 @@ def become(request: dict[str, Any]) -> None:
         os._exit(code)
 
 
+def end_of(child: int, kill_after: float | None) -> int:
+    """What a child ends with; it is killed after so many seconds.
+
+    Only its parent can do so safely: until it is waited for here, its number is no other process's.
+    """
+    if kill_after is not None:
+        ends = os.pidfd_open(child)
+        if not select.select([ends], [], [], kill_after)[0]:
+            os.kill(child, signal.SIGKILL)
+        os.close(ends)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     warm_up(sys.argv[1])
@@ -100,9 +115,7 @@ def main() -> None:
         child = os.fork()
         if not child:
             become(request)
-        answers.write(f"{child}\n")
-        _, status = os.waitpid(child, 0)
-        answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        answers.write(f"{end_of(child, request['kill_after'])}\n")
 
 
 if __name__ == "__main__":
