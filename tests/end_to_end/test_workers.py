@@ -23,18 +23,7 @@ from end_to_end.small_run import Recorder, SmallRun, work_done
 from end_to_end.test_resume import PROGRAM, wait_for
 
 
-def test_four_workers_leave_what_one_leaves(small: SmallRun, finished: SmallRun) -> None:
-    record = Recorder()
-    options = RunOptions(workers=4, devices="cpu")
-    result = run_manifest(load_manifest(small.save()), record, record.stop, options)
-    assert result.exit_code == 0
-    assert work_done(record) == (8, 16)
-    assert tree_of(small.store) == tree_of(finished.store)
-    assert "4 x cpu" in (small.store.read(layout.REPORT) or b"").decode()
-    assert multiprocessing.active_children() == []
-
-
-def test_a_worker_that_is_killed_costs_nothing_but_time(small: SmallRun, finished: SmallRun) -> None:
+def test_four_workers_leave_what_one_leaves_though_one_is_killed(small: SmallRun, finished: SmallRun) -> None:
     killed: list[int] = []
 
     def kill_one(event: Event, _number: int) -> bool:
@@ -46,11 +35,14 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(small: SmallRun, finishe
         return False
 
     record = Recorder(when=kill_one)
-    result = run_manifest(load_manifest(small.save()), record, record.stop, RunOptions(workers=2, devices="cpu"))
+    result = run_manifest(load_manifest(small.save()), record, record.stop, RunOptions(workers=4, devices="cpu"))
     assert killed and result.exit_code == 0
+    assert work_done(record) == (8, 16)
     assert [event.message for event in record.of(Warned) if "was killed by SIGKILL" in event.message]
     assert tree_of(small.store) == tree_of(finished.store)
+    assert "4 x cpu" in (small.store.read(layout.REPORT) or b"").decode()
     assert verify(small.store).findings == ()
+    assert multiprocessing.active_children() == []
     assert not [path for path in Path(small.output).rglob("*") if ".tmp-" in path.name]
 
 
