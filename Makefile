@@ -18,7 +18,7 @@ quickstart: .venv/installed  ## set up, then the main job on the bundled demo mo
 	$(BIN)/crossinit run manifests/quickstart.yaml --workers 2
 
 test: .venv/installed  ## set up, then all tests
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 soak: .venv/installed  ## what takes hours: KILLS=200 at random times, every fault point, long random histories
 	CROSSINIT_SOAK_KILLS=$(KILLS) $(BIN)/python -m pytest -m soak -s
