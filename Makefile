@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN = .venv/bin
 KILLS ?= 200
 
+# Bytecode is written when a module is first imported: most of what is installed never is.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help quickstart test soak lint clean
 
 help:  ## show this
@@ -10,8 +13,8 @@ help:  ## show this
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install -q --no-deps -c constraints.txt open_clip_torch
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q --no-compile --no-deps -c constraints.txt open_clip_torch
 	touch .venv/installed
 
 quickstart: .venv/installed  ## set up, then the main job on the bundled demo model
