@@ -300,7 +300,7 @@ def wait_for(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
     raise AssertionError(f"no {event} before the end: {process.stderr and process.stderr.read()}")
 
 
-def test_a_real_sigterm_saves_and_ends_within_seconds(smallest: SmallRun) -> None:
+def test_real_signals_save_or_cost_what_was_not_saved(smallest: SmallRun) -> None:
     smallest.values["methods"][0]["steps"] = 60
     smallest.values["compute"]["checkpoint_every"] = 10
     whole = smallest.at("whole")
@@ -316,6 +316,12 @@ def test_a_real_sigterm_saves_and_ends_within_seconds(smallest: SmallRun) -> Non
     assert "Traceback" not in error
     assert json.loads(output.splitlines()[-1])["event"] == "run-interrupted"
     assert [name for name in smallest.store.listing() if name.startswith(layout.CHECKPOINTS)]
+
+    process = start(smallest)
+    wait_for(process, "step-done")
+    process.kill()
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
 
     _, record = smallest.resume()
     assert record.of(StepDone)[0].step > 1

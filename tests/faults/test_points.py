@@ -77,7 +77,7 @@ def some(points: list[Point], every: int) -> list[tuple[Point, range]]:
 
 def test_a_run_on_a_disk_survives_sigkill_at_every_point(warm: Warm, smallest: SmallRun) -> None:
     expected = uninterrupted(warm, smallest, {})
-    kills = {point: kills_at(warm, smallest, expected, point, numbers, {}) for point, numbers in some(ON_DISKS, 8)}
+    kills = {point: kills_at(warm, smallest, expected, point, numbers, {}) for point, numbers in some(ON_DISKS, 5)}
     assert all(number >= (0 if "remove" in point else 2) for point, number in kills.items()), kills
 
 
@@ -87,7 +87,7 @@ def test_a_run_in_a_bucket_survives_sigkill_at_every_point(
     environment, far = s3_environment(s3_server), smallest.at(f"{s3}/out")
     expected = uninterrupted(warm, far, environment)
     kills = {
-        point: kills_at(warm, far, expected, point, numbers, environment) for point, numbers in some(IN_BUCKETS, 23)
+        point: kills_at(warm, far, expected, point, numbers, environment) for point, numbers in some(IN_BUCKETS, 11)
     }
     assert all(number >= (1 if "put" in point else 0) for point, number in kills.items()), kills
 

@@ -93,7 +93,9 @@ def place(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, str]]
 
 
 def test_a_few_kills(warm: Warm, small: SmallRun) -> None:
-    Soak(warm, small, {}, ["--device", "cpu"]).until(4)
+    soak = Soak(warm, small, {}, ["--device", "cpu"])
+    soak.until(4)
+    assert soak.kills == 4 and soak.rounds >= 1
 
 
 @pytest.mark.soak
@@ -104,4 +106,6 @@ def test_a_few_kills(warm: Warm, small: SmallRun) -> None:
 def test_many_kills(warm: Warm, small: SmallRun, place: tuple[str, dict[str, str]], options: list[str]) -> None:
     url, environment = place
     print(f"\nsoak: {KILLS} kills, {url}, {' '.join(options)}", flush=True)
-    Soak(warm, small.at(url), environment, options).until(KILLS)
+    soak = Soak(warm, small.at(url), environment, options)
+    soak.until(KILLS)
+    assert soak.kills == KILLS and soak.rounds >= 1

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import time
 
 from faults.warm import Warm
+from faults.warm_server import end_of
+
+
+def test_a_kill_that_comes_after_the_end_changes_nothing() -> None:
+    process = subprocess.Popen(["sh", "-c", "exit 3"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert end_of(process.pid, kill_after=0) == 3
+    assert process.wait() == 0  # nobody is left to be waited for
 
 
 def test_a_kill_at_the_moment_of_the_end_is_answered_by_one_of_both(warm: Warm) -> None:
