@@ -36,7 +36,7 @@ def whole_tokenizer() -> Any:
     """The small world's tokenizer with as many tokens as CLIP's, for a script fits the embedding table to it."""
     from transformers import CLIPTokenizer
 
-    from crossinit_batch.demo.vocabulary import demo_tokenizer
+    from crossinit_batch.demo.training.vocabulary import demo_tokenizer
 
     small = demo_tokenizer()
     model = json.loads(small.backend_tokenizer.to_str())["model"]
@@ -51,7 +51,7 @@ def make_architecture(folder: Path, sizes: dict[str, dict[str, Any]], device: st
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from crossinit_batch.demo.pipeline import save_pipeline
+    from crossinit_batch.demo.training.pipeline import save_pipeline
 
     tokenizer = whole_tokenizer()
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from pathlib import Path
 from timed_process import Cost, timed
 
 from crossinit_batch import layout
-from crossinit_batch.counters import Counters
+from crossinit_batch.model.counters import Counters
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from device_clock import peak_gib, reset_peak
 
 from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.events import DenoiseStepDone, Event, ImagesDone
-from crossinit_batch.manifest import load_manifest
-from crossinit_batch.micro_batch import release_memory
-from crossinit_batch.run import run_manifest
-from crossinit_batch.stopping import StopRequest
+from crossinit_batch.manifest.load import load_manifest
+from crossinit_batch.model.micro_batch import release_memory
+from crossinit_batch.runner.run import run_manifest
+from crossinit_batch.worker.stopping import StopRequest
 
 BATCHES = 3
 """That are drawn; the first is not counted."""

@@ -36,8 +36,8 @@ from gpu_report import GOALS, print_report, reached
 from machine import machine
 from results_file import RESULTS, keep_results
 
-from crossinit_batch.compilation import can_compile
-from crossinit_batch.device import choose_device, device_name
+from crossinit_batch.model.compilation import can_compile
+from crossinit_batch.model.device import choose_device, device_name
 
 
 def measure(bench: Bench, found: dict[str, Any]) -> None:

@@ -21,15 +21,15 @@ from learning_loop import crossinit_loop, loaded, peer_loop, repeats_exactly, su
 from peer_textual_inversion import PeerDrawing, PeerLearning
 from unet_speed import UnetSpeed, first_call
 
-from crossinit_batch.architecture import Architecture
-from crossinit_batch.base_model import BaseModel
-from crossinit_batch.batch_sizes import decoded_together
-from crossinit_batch.compilation import Work
 from crossinit_batch.demo.faces import write_faces
-from crossinit_batch.device import choose_device, resolve_dtype
-from crossinit_batch.micro_batch import release_memory
-from crossinit_batch.picture_encoding import encode_picture
-from crossinit_batch.picture_text import PictureFacts
+from crossinit_batch.images.encode import encode_picture
+from crossinit_batch.images.infotext import PictureFacts
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.compilation import Work
+from crossinit_batch.model.device import choose_device, resolve_dtype
+from crossinit_batch.model.flops import Architecture
+from crossinit_batch.model.micro_batch import release_memory
+from crossinit_batch.plan.batch_sizes import decoded_together
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class Bench:
 
     @property
     def model_folder(self) -> Path:
-        from crossinit_batch.model_source import fetched_model
+        from crossinit_batch.model.source import fetched_model
         from crossinit_batch.settings import ModelSettings
 
         return fetched_model(ModelSettings(id=self.model)).folder

@@ -19,14 +19,14 @@ from device_clock import Clock
 from peer_textual_inversion import PRECISIONS, PeerLearning
 from timed_process import Cost
 
-from crossinit_batch.allocator import keep_freed_memory
-from crossinit_batch.base_model import BaseModel
-from crossinit_batch.device import attention_backends
-from crossinit_batch.initial_vector import initial_vector
+from crossinit_batch.images.photograph import open_photograph, square, to_samples
 from crossinit_batch.methods import PRESETS
-from crossinit_batch.model_source import fetched_model
-from crossinit_batch.optimize import Optimization, Subject
-from crossinit_batch.photograph import open_photograph, square, to_samples
+from crossinit_batch.methods.embedding.initial_vector import initial_vector
+from crossinit_batch.methods.embedding.optimization import Optimization, Subject
+from crossinit_batch.model.allocator import keep_freed_memory
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.device import attention_backends
+from crossinit_batch.model.source import fetched_model
 from crossinit_batch.settings import ModelSettings
 
 WARM_UP = 1

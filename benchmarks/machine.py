@@ -7,7 +7,7 @@ import platform
 from typing import Any
 
 from crossinit_batch import __version__
-from crossinit_batch.device_speed import cores, present_device, processor_name
+from crossinit_batch.model.device_speed import cores, present_device, processor_name
 
 _PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "numpy")
 

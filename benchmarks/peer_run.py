@@ -48,7 +48,7 @@ class Peer:
 
     def _model_folder(self, model: str) -> Path:
         """The model's folder; a copy in float32 for the script, which takes weights as they lie on the disk."""
-        from crossinit_batch.model_source import fetched_model
+        from crossinit_batch.model.source import fetched_model
         from crossinit_batch.settings import ModelSettings
 
         folder = fetched_model(ModelSettings(id=model)).folder
@@ -57,7 +57,7 @@ class Peer:
             import torch
             from diffusers import StableDiffusionPipeline
 
-            from crossinit_batch.libraries import quiet_libraries
+            from crossinit_batch.model.libraries import quiet_libraries
 
             with quiet_libraries():
                 StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32).save_pretrained(copy)

@@ -38,7 +38,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from crossinit_batch.libraries import quiet_libraries
+from crossinit_batch.model.libraries import quiet_libraries
 from crossinit_batch.prompts import SLOT, TRAINING_TEMPLATES
 
 PLACEHOLDER = "<person>"

@@ -34,7 +34,7 @@ from results_file import RESULTS, print_table, write_results
 from timed_process import Cost, timed
 from turns import Comparison, in_turns
 
-from crossinit_batch.device_speed import cores
+from crossinit_batch.model.device_speed import cores
 
 HERE = Path(__file__).parent
 PROMPTS = (

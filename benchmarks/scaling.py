@@ -34,8 +34,8 @@ from machine import machine
 from results_file import RESULTS, print_table, write_results
 from timed_process import Cost
 
-from crossinit_batch.counters import Counters
 from crossinit_batch.demo.faces import write_faces
+from crossinit_batch.model.counters import Counters
 
 PROMPTS = tuple(f"a photo of a {{}} person {where}" for where in (
     "", "on the beach", "in the snow", "in the forest", "wearing a crown", "wearing a hat", "smiling", "at night"
@@ -135,9 +135,9 @@ class Runs:
     def counted(self, point: Point) -> Counters:
         """A run in this process, for its counters."""
         from crossinit_batch.engines.placement import RunOptions
-        from crossinit_batch.manifest import load_manifest
-        from crossinit_batch.run import run_manifest
-        from crossinit_batch.stopping import StopRequest
+        from crossinit_batch.manifest.load import load_manifest
+        from crossinit_batch.runner.run import run_manifest
+        from crossinit_batch.worker.stopping import StopRequest
 
         os.environ.update(self.environ)
         manifest, output = self.manifest(point)

@@ -74,18 +74,10 @@ def measure_whole(model: Path, scratch: Path, dtype: str, device: str | None, ph
     """Run one face on the model, and note time and memory whenever a phase ends."""
     from crossinit_batch.demo.faces import write_faces
     from crossinit_batch.engines.placement import RunOptions
-    from crossinit_batch.events import (
-        DenoiseStepDone,
-        EmbeddingDone,
-        Event,
-        ImagesDone,
-        Note,
-        RunStarted,
-        StepDone,
-    )
-    from crossinit_batch.manifest import load_manifest
-    from crossinit_batch.run import run_manifest
-    from crossinit_batch.stopping import StopRequest
+    from crossinit_batch.events import DenoiseStepDone, EmbeddingDone, Event, ImagesDone, Note, RunStarted, StepDone
+    from crossinit_batch.manifest.load import load_manifest
+    from crossinit_batch.runner.run import run_manifest
+    from crossinit_batch.worker.stopping import StopRequest
 
     photograph = write_faces(1, scratch / "faces")[0]
     manifest = scratch / "manifest.yaml"
@@ -121,10 +113,10 @@ def measure_half(model: Path, device: str | None, phases: Phases) -> None:
     """Load the U-Net in bfloat16, and take the loss of small latents forward and back to v."""
     import torch
 
-    from crossinit_batch.base_model import BaseModel
-    from crossinit_batch.device import choose_device
-    from crossinit_batch.initial_vector import initial_vector
-    from crossinit_batch.model_source import fetched_model
+    from crossinit_batch.methods.embedding.initial_vector import initial_vector
+    from crossinit_batch.model.base_model import BaseModel
+    from crossinit_batch.model.device import choose_device
+    from crossinit_batch.model.source import fetched_model
     from crossinit_batch.settings import InitSettings, ModelSettings
 
     source = fetched_model(ModelSettings(id=str(model.resolve())))

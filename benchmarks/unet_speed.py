@@ -20,12 +20,12 @@ from device_clock import Clock, peak_gib, reset_peak
 from learning_loop import loaded
 from torch.nn.attention import SDPBackend
 
-from crossinit_batch.architecture import Architecture
-from crossinit_batch.base_model import BaseModel
-from crossinit_batch.compilation import WORKS, Work, compile_unet, gradient_error
-from crossinit_batch.cost import BACKWARD
-from crossinit_batch.device import choose_device, repeating_exactly, resolve_dtype
-from crossinit_batch.micro_batch import is_out_of_memory, release_memory
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.compilation import WORKS, Work, compile_unet, gradient_error
+from crossinit_batch.model.device import choose_device, repeating_exactly, resolve_dtype
+from crossinit_batch.model.flops import Architecture
+from crossinit_batch.model.micro_batch import is_out_of_memory, release_memory
+from crossinit_batch.plan.estimate import BACKWARD
 
 WAYS = {"forward": 1.0, "forward and back": 1.0 + BACKWARD}
 """What is measured, in counted ways forward."""

@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
-from crossinit_batch import __version__, start_clock
-from crossinit_batch.commands import beginnings, demo, folders, research, runs, submit
+from crossinit_batch import __version__
+from crossinit_batch.commands import demo, research, runs, submit
+from crossinit_batch.commands import init as beginnings
+from crossinit_batch.commands import inspect as folders
+from crossinit_batch.console.terminal import out, say, tell
 from crossinit_batch.errors import CrossinitError, Interrupted
-from crossinit_batch.terminal import out, say, tell
+from crossinit_batch.worker import start_clock
 
 app = typer.Typer(
     name="crossinit",

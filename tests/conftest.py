@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import io
 import os
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: two busy processe
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import numpy as np
 import pytest
-from buckets import anywhere, azure, azure_server, s3, s3_server  # noqa: F401
-from PIL import Image
+
+from tests.helpers.buckets import anywhere, azure, azure_server, s3, s3_server  # noqa: F401
+from tests.helpers.picture_samples import picture_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +29,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.fixture(scope="session")
 def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small pipeline with noise prediction, 64-pixel pictures and 32-wide embeddings."""
-    from random_pipeline import make_pipeline
+    from tests.helpers.random_pipeline import make_pipeline
 
     return make_pipeline(tmp_path_factory.mktemp("model") / "small")
 
@@ -38,19 +37,9 @@ def pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def velocity_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with v-prediction and another width."""
-    from random_pipeline import make_pipeline
+    from tests.helpers.random_pipeline import make_pipeline
 
     return make_pipeline(tmp_path_factory.mktemp("model") / "velocity", width=48, prediction_type="v_prediction")
-
-
-def picture_bytes(number: int, side: int = 96, kind: str = "PNG") -> bytes:
-    """A smooth coloured picture; each number gives another one."""
-    y, x = np.mgrid[0:side, 0:side] / side
-    waves = [np.sin((number + 2) * (x + 1) + channel * (y + number)) for channel in range(3)]
-    pixels = ((np.stack(waves, axis=2) + 1) * 127.5).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind)
-    return file.getvalue()
 
 
 @pytest.fixture

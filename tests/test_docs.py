@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import picture_bytes
 from typer.main import get_command
 
 from crossinit_batch.cli import app
-from crossinit_batch.manifest import load_manifest
+from crossinit_batch.manifest.load import load_manifest
 from crossinit_batch.methods import PRESETS
+from tests.helpers.picture_samples import picture_bytes
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

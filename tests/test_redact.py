@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossinit_batch.redact import redact_url, redact_urls, shown, shown_lines, visible
+from crossinit_batch.messages import printable, printable_lines, redact_url, redact_urls, visible
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_no_password_survives_wherever_its_odd_characters_stand(secret: str, for
 def test_redaction_and_escapes_never_raise_and_settle(text: str) -> None:
     assert redact_urls(redact_urls(text)) == redact_urls(text)
     assert visible(visible(text)) == visible(text)
-    assert "\n" not in shown(text) and "\x1b" not in shown(text)
+    assert "\n" not in printable(text) and "\x1b" not in printable(text)
 
 
 def test_a_long_word_without_a_url_takes_no_long() -> None:
@@ -91,8 +91,8 @@ def test_control_characters_become_visible(text: str, escaped: str) -> None:
 
 
 def test_lines_of_foreign_text_lose_blank_ones_only() -> None:
-    assert shown_lines("out of memory\r\n\n  at s3://k:S@b/x\x07\n") == [
+    assert printable_lines("out of memory\r\n\n  at s3://k:S@b/x\x07\n") == [
         "out of memory",
         "  at s3://b/x\\x07",
     ]
-    assert shown_lines(" \n") == []
+    assert printable_lines(" \n") == []

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossinit_batch import seal
-from crossinit_batch.seal import sealed, unsealed
+from crossinit_batch import record as seal
+from crossinit_batch.record import sealed, unsealed
 
 keys = st.text(max_size=4)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | keys

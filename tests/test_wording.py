@@ -5,17 +5,17 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from crossinit_batch.wording import complaint, shown, suggestion, unknown
+from crossinit_batch.messages import complaint, did_you_mean, quoted, unknown
 
 
 def test_shown_hides_credentials_and_cuts() -> None:
-    assert "secret" not in shown("s3://key:secret@bucket/x")
-    assert len(shown("x" * 1000)) < 100
+    assert "secret" not in quoted("s3://key:secret@bucket/x")
+    assert len(quoted("x" * 1000)) < 100
 
 
 def test_a_word_that_is_near_is_suggested() -> None:
-    assert suggestion("Papr", ("paper", "other")) == "paper"
-    assert suggestion("zzz", ("paper",)) is None and suggestion("paper" * 13, ("paper" * 13,)) is None
+    assert did_you_mean("Papr", ("paper", "other")) == "paper"
+    assert did_you_mean("zzz", ("paper",)) is None and did_you_mean("paper" * 13, ("paper" * 13,)) is None
     assert unknown("papr", ("paper",), "set") == "unknown set 'papr': did you mean paper?"
     assert unknown("zzz", ("paper", "x"), "set") == "unknown set 'zzz': there are paper, x"
 

@@ -20,13 +20,13 @@ from crossinit_batch.analysis.measured import Measured
 from crossinit_batch.analysis.measures import before_and_after, over_steps, through_blocks
 from crossinit_batch.analysis.page import analysis_page
 from crossinit_batch.analysis.word_pictures import word_pairs
-from crossinit_batch.base_model import BaseModel
-from crossinit_batch.device import choose_device
-from crossinit_batch.plan import Plan, frozen_plan
-from crossinit_batch.planned_model import planned_source
-from crossinit_batch.publication import publishing
-from crossinit_batch.showcase import render_summary
-from crossinit_batch.store import Store
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.device import choose_device
+from crossinit_batch.plan.plan import Plan, frozen_plan
+from crossinit_batch.plan.planned_model import planned_source
+from crossinit_batch.report.write import render_summary
+from crossinit_batch.storage.publication import publishing
+from crossinit_batch.storage.store import Store
 
 
 @dataclass(frozen=True)

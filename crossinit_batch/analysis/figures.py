@@ -16,7 +16,7 @@ from crossinit_batch.analysis.word_pictures import PROMPT, WordPair
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
-    from crossinit_batch.plan import Plan
+    from crossinit_batch.plan.plan import Plan
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from crossinit_batch import layout
 from crossinit_batch.errors import EmbeddingError, RequestError
-from crossinit_batch.initial_vector import InitialVector
-from crossinit_batch.loss_file import read_trajectory
-from crossinit_batch.plan import Job, Plan
-from crossinit_batch.receipts import read_receipt
-from crossinit_batch.store import Store
-from crossinit_batch.stored_embedding import stored_embedding, stored_file
-from crossinit_batch.wording import unknown
+from crossinit_batch.messages import unknown
+from crossinit_batch.methods.embedding.initial_vector import InitialVector
+from crossinit_batch.methods.embedding.losses import read_trajectory
+from crossinit_batch.plan.plan import Job, Plan
+from crossinit_batch.report.stored_embedding import stored_embedding, stored_file
+from crossinit_batch.storage.receipts import read_receipt
+from crossinit_batch.storage.store import Store
 
 
 @dataclass(frozen=True, eq=False)

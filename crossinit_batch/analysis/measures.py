@@ -14,8 +14,8 @@ from torch import Tensor
 
 from crossinit_batch.analysis.learned import Learned
 from crossinit_batch.analysis.measured import Axes, Measured
-from crossinit_batch.base_model import BaseModel
-from crossinit_batch.scale_orientation import TRAJECTORY, orientation, scale
+from crossinit_batch.methods.embedding.scale_orientation import TRAJECTORY, orientation, scale
+from crossinit_batch.model.base_model import BaseModel
 
 Numbers = NDArray[np.float64]
 

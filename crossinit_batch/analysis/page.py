@@ -10,7 +10,7 @@ import numpy as np
 from crossinit_batch import __version__
 from crossinit_batch.analysis.figures import Figure, Origin
 from crossinit_batch.analysis.measured import Measured
-from crossinit_batch.html_page import page_template, whole_text
+from crossinit_batch.report.html import page_template, whole_text
 
 COLUMNS = {
     "norm_v_init": "‖v_init‖",
@@ -36,7 +36,7 @@ class Row:
 def analysis_page(origin: Origin, tables: Sequence[Measured], figures: Sequence[Figure], missing: Sequence[str]) -> str:
     """The whole page as text; `missing` says in sentences what could not be shown."""
     rows = [Row(table.method, table.identities, tuple(_mean(table, name) for name in COLUMNS)) for table in tables]
-    page = page_template("analysis").render(
+    page = page_template(__package__, "analysis").render(
         origin=origin, columns=list(COLUMNS.values()), rows=rows, figures=figures, missing=missing, version=__version__
     )
     return whole_text(page)

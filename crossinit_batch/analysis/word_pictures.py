@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crossinit_batch.base_model import BaseModel
 from crossinit_batch.digest import image_seed
 from crossinit_batch.errors import RequestError
-from crossinit_batch.initial_vector import InitialVector, mean_embedding
-from crossinit_batch.plan import Plan
-from crossinit_batch.render import denoise, encode_prompt
+from crossinit_batch.methods.embedding.initial_vector import InitialVector, mean_embedding
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.sampling import denoise, encode_prompt
+from crossinit_batch.plan.plan import Plan
 from crossinit_batch.settings import InitSettings
 
 PROMPT = "a photo of {}"

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from crossinit_batch.console.terminal import tell
 from crossinit_batch.errors import RequestError
-from crossinit_batch.terminal import tell
 
 
 def faces(
@@ -55,9 +55,9 @@ def train(
     """
     import torch
 
-    from crossinit_batch.demo.recipe import Recipe
-    from crossinit_batch.demo.train import STAGES, Training
-    from crossinit_batch.device import choose_device
+    from crossinit_batch.demo.training.recipe import Recipe
+    from crossinit_batch.demo.training.train import STAGES, Training
+    from crossinit_batch.model.device import choose_device
 
     torch.set_num_threads(threads)
     recipe = Recipe() if share == 1.0 else Recipe().scaled(share)
@@ -94,14 +94,14 @@ def exam(
 
     import torch
 
-    from crossinit_batch.base_model import BaseModel
     from crossinit_batch.demo.exam_names import examine_names
     from crossinit_batch.demo.exam_run import examine_run
-    from crossinit_batch.demo.judges.panel import Panel
-    from crossinit_batch.demo.world import JUDGES, PIPELINE
-    from crossinit_batch.model_source import fetched_model
+    from crossinit_batch.demo.judges.demo_judges import Panel
+    from crossinit_batch.model.base_model import BaseModel
+    from crossinit_batch.model.source import fetched_model
     from crossinit_batch.settings import ModelSettings
-    from crossinit_batch.store import Store
+    from crossinit_batch.storage.store import Store
+    from crossinit_batch.world import JUDGES, PIPELINE
 
     if (run is None) != (faces is None):
         raise RequestError("--run and --faces belong together", "Give both, or neither.")

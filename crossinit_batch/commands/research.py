@@ -10,11 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 from crossinit_batch.commands.options import Device, Offline, OutputArgument, go_offline
+from crossinit_batch.console.terminal import out, say, tell
 from crossinit_batch.errors import RequestError
-from crossinit_batch.terminal import out, say, tell
 
 if TYPE_CHECKING:
-    from crossinit_batch.store import Store
+    from crossinit_batch.storage.store import Store
     from crossinit_batch.study.key import Key
 
 
@@ -38,7 +38,7 @@ def analyze(
     from crossinit_batch.analysis.analyze import analyze as analyze_output
     from crossinit_batch.analysis.learned import Chosen
     from crossinit_batch.analysis.word_pictures import DEFAULT_WORDS, words_of
-    from crossinit_batch.store import Store
+    from crossinit_batch.storage.store import Store
 
     store = Store(output)
     chosen = Chosen(tuple(method or ()), tuple(identity or ()), limit)
@@ -71,7 +71,7 @@ def make_study(
     Give participants the folder study/ or a link to it; `study tally` counts the files that they save.
     """
     from crossinit_batch import layout
-    from crossinit_batch.store import Store
+    from crossinit_batch.storage.store import Store
     from crossinit_batch.study.make import Wanted
     from crossinit_batch.study.make import make_study as make
 
@@ -94,11 +94,11 @@ def tally_study(
     The share of each method against each other with a 95 % interval; written to study.csv too.
     """
     from crossinit_batch import layout
-    from crossinit_batch.publication import publishing
-    from crossinit_batch.store import Store
+    from crossinit_batch.console.tables import print_table
+    from crossinit_batch.storage.publication import publishing
+    from crossinit_batch.storage.store import Store
     from crossinit_batch.study.answers import preferences, read_answers
     from crossinit_batch.study.tally import tally, tally_csv, tally_table
-    from crossinit_batch.tables import print_table
 
     read = read_answers(files)
     study = next(iter(read.values())).study
@@ -128,7 +128,7 @@ def _key(store: Store, study: str, files: Sequence[str]) -> Key:
 def _folder_of_study(study: str) -> Store:
     """The output folder under ./out that has the key of a study."""
     from crossinit_batch import layout
-    from crossinit_batch.store import Store
+    from crossinit_batch.storage.store import Store
 
     name = layout.study_key(study)
     for path in sorted(Path("out").glob(f"**/{name}")):

@@ -24,15 +24,15 @@ from crossinit_batch.commands.options import (
     Workers,
     go_offline,
 )
+from crossinit_batch.console.terminal import out, tell
 from crossinit_batch.errors import OutputError, RequestError
-from crossinit_batch.terminal import out, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from crossinit_batch.events import Reporter
-    from crossinit_batch.execution import RunResult
-    from crossinit_batch.stopping import StopRequest
+    from crossinit_batch.runner.execution import RunResult
+    from crossinit_batch.worker.stopping import StopRequest
 
 _FIRST_STEPS = """To try it without photographs or network, with drawn people and the bundled model:
     crossinit demo faces 4 photos --jpeg
@@ -61,11 +61,11 @@ def run(
     if manifest is None:
         raise RequestError("crossinit run needs a manifest, a YAML file that says whose faces", _FIRST_STEPS)
     go_offline(offline)
-    from crossinit_batch.manifest import load_manifest
+    from crossinit_batch.manifest.load import load_manifest
 
     loaded = load_manifest(manifest)
     from crossinit_batch.engines.placement import RunOptions
-    from crossinit_batch.run import run_manifest
+    from crossinit_batch.runner.run import run_manifest
 
     options = RunOptions(device, False, devices, workers, shard, stuck_after, require_locks)
     _carry_out(lambda report, stop: run_manifest(loaded, report, stop, options), json, quiet)
@@ -91,11 +91,11 @@ def resume(
     Jobs that failed are tried again.
     """
     go_offline(offline)
-    from crossinit_batch.store import Store
+    from crossinit_batch.storage.store import Store
 
     store = Store(output or _latest_unfinished(Path("out")))
     from crossinit_batch.engines.placement import RunOptions
-    from crossinit_batch.run import resume as resume_run
+    from crossinit_batch.runner.run import resume as resume_run
 
     options = RunOptions(device, allow_pickle, devices, workers, shard, stuck_after, require_locks)
     _carry_out(lambda report, stop: resume_run(store, report, stop, options), json, quiet)
@@ -138,8 +138,8 @@ def render(
     They may be ours or other tools': a folder of .safetensors files, one embedding each.
     """
     go_offline(offline)
-    from crossinit_batch.given import find_embeddings, plan_given
-    from crossinit_batch.prompt_file import load_prompts
+    from crossinit_batch.manifest.prompts import load_prompts
+    from crossinit_batch.plan.imported import find_embeddings, plan_given
     from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
 
     drawn = RenderSettings.from_options(
@@ -161,8 +161,8 @@ def render(
         settings = folder.plan.model.settings if folder.plan else ModelSettings(revision=revision)
     name = f"render-{Path(prompts).stem}"
     from crossinit_batch.engines.placement import RunOptions
-    from crossinit_batch.run import run_plan
-    from crossinit_batch.store import Store
+    from crossinit_batch.runner.run import run_plan
+    from crossinit_batch.storage.store import Store
 
     plan_it = partial(
         plan_given,
@@ -204,12 +204,12 @@ def evaluate(
     downloaded. What is scored already is kept, unless judges or pictures have changed.
     """
     go_offline(offline)
-    from crossinit_batch.evaluation_entry import evaluation_of_options
+    from crossinit_batch.manifest.evaluation import evaluation_of_options
 
     settings = evaluation_of_options(recogniser, detector, clip, layout)
     from crossinit_batch.engines.placement import RunOptions
-    from crossinit_batch.run import evaluate as evaluate_run
-    from crossinit_batch.store import Store
+    from crossinit_batch.runner.run import evaluate as evaluate_run
+    from crossinit_batch.storage.store import Store
 
     options, store = RunOptions(device, require_locks=require_locks), Store(output)
     _carry_out(lambda report, stop: evaluate_run(store, settings, report, stop, options), json, quiet)
@@ -221,9 +221,9 @@ def report(output: OutputArgument, json: Json = False) -> None:
     A run does so at its end, and of several shards the last one; this does it at any time. Exits with 1 where
     something failed or is not done.
     """
-    from crossinit_batch.assembly import assemble_again
-    from crossinit_batch.overview import print_status, status_of
-    from crossinit_batch.store import Store
+    from crossinit_batch.runner.close import assemble_again
+    from crossinit_batch.runner.overview import print_status, status_of
+    from crossinit_batch.storage.store import Store
 
     store = Store(output)
     status = status_of(store)
@@ -236,9 +236,9 @@ def report(output: OutputArgument, json: Json = False) -> None:
 def _latest_unfinished(folder: Path) -> str:
     """The output folder below `folder` whose plan was written last and is not finished."""
     from crossinit_batch import layout
-    from crossinit_batch.inventory import take_inventory
-    from crossinit_batch.plan import read_plan
-    from crossinit_batch.store import Store
+    from crossinit_batch.plan.inventory import take_inventory
+    from crossinit_batch.plan.plan import read_plan
+    from crossinit_batch.storage.store import Store
 
     plans = sorted(folder.glob(f"**/{layout.PLAN}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in plans:
@@ -254,15 +254,15 @@ def _latest_unfinished(folder: Path) -> str:
 
 def _carry_out(work: Callable[[Reporter, StopRequest], RunResult], json: bool, quiet: bool) -> None:
     """Do the work while reporting it, then print the tables at the end and exit as it went."""
-    from crossinit_batch.progress import reporter_for
-    from crossinit_batch.stopping import StopRequest
+    from crossinit_batch.console.reporter import reporter_for
+    from crossinit_batch.worker.stopping import StopRequest
 
     with reporter_for(sys.stdout if json else sys.stderr, json=json, quiet=quiet) as report:
         result = work(report, StopRequest())
     if not json:
         from crossinit_batch import layout
-        from crossinit_batch.showcase import outcomes
-        from crossinit_batch.tables import failure_table, outcome_table, print_table
+        from crossinit_batch.console.tables import failure_table, outcome_table, print_table
+        from crossinit_batch.report.write import outcomes
 
         print_table(outcome_table(outcomes(result.inventory, result.failures)), out())
         if result.failures:

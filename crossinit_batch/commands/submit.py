@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from crossinit_batch.console.terminal import out, tell
 from crossinit_batch.errors import RequestError
-from crossinit_batch.terminal import out, tell
 
 
 def submit(
@@ -37,7 +37,7 @@ def submit(
     if not slurm:
         raise RequestError("submit does not know where to", "Add --slurm.")
     from crossinit_batch.engines.slurm import SlurmOptions, script_text, submit_script
-    from crossinit_batch.manifest import load_manifest
+    from crossinit_batch.manifest.load import load_manifest
 
     loaded = load_manifest(manifest)
     command = [sys.executable, "-m", "crossinit_batch", "run", str(manifest.resolve()), *(arguments or ())]

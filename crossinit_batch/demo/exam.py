@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from crossinit_batch.contact_sheet import contact_sheet
-from crossinit_batch.demo.captions import prompt_of
-from crossinit_batch.demo.drawing import draw
+from crossinit_batch.demo.drawing.person import Person
+from crossinit_batch.demo.drawing.picture import draw
+from crossinit_batch.demo.drawing.scene import Scene
 from crossinit_batch.demo.judges.album import ATTRIBUTES, labels_of
-from crossinit_batch.demo.judges.panel import Panel
-from crossinit_batch.demo.person import Person
-from crossinit_batch.demo.scene import Scene
-from crossinit_batch.evaluation.bootstrap import Ratio, estimates
+from crossinit_batch.demo.judges.demo_judges import Panel
+from crossinit_batch.demo.training.captions import prompt_of
+from crossinit_batch.report.contact_sheet import contact_sheet
+from crossinit_batch.report.scores.bootstrap import Ratio, estimates
 
 SCENES = (
     Scene(),

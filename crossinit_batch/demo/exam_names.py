@@ -14,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from crossinit_batch.base_model import BaseModel
-from crossinit_batch.demo.captions import prompt_of
-from crossinit_batch.demo.dataset import SIDE, famous_names
-from crossinit_batch.demo.drawing import draw
+from crossinit_batch.demo.drawing.person import person_of_name
+from crossinit_batch.demo.drawing.picture import draw
 from crossinit_batch.demo.exam import SCENES, figures, judge_all, references, sheet
-from crossinit_batch.demo.judges.panel import Panel
-from crossinit_batch.demo.person import person_of_name
-from crossinit_batch.render import denoise, encode_prompt
+from crossinit_batch.demo.judges.demo_judges import Panel
+from crossinit_batch.demo.training.captions import prompt_of
+from crossinit_batch.demo.training.dataset import SIDE, famous_names
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.sampling import denoise, encode_prompt
 from crossinit_batch.settings import RenderSettings
 
 RENDER = RenderSettings(images_per_prompt=1, steps=25, guidance=3.0)

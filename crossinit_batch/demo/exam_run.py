@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crossinit_batch import layout
-from crossinit_batch.demo.captions import prompt_of
-from crossinit_batch.demo.dataset import SIDE
+from crossinit_batch.demo.drawing.person import Person
 from crossinit_batch.demo.exam import SCENES, figures, judge_all, references, sheet
 from crossinit_batch.demo.faces import TRUTH, strangers
-from crossinit_batch.demo.judges.panel import Panel
-from crossinit_batch.demo.person import Person
+from crossinit_batch.demo.judges.demo_judges import Panel
+from crossinit_batch.demo.training.captions import prompt_of
+from crossinit_batch.demo.training.dataset import SIDE
 from crossinit_batch.errors import RequestError
-from crossinit_batch.inventory import JobState, take_inventory
-from crossinit_batch.plan import Plan, read_plan
-from crossinit_batch.receipts import Receipt, read_receipt
-from crossinit_batch.store import Store
+from crossinit_batch.plan.inventory import JobState, take_inventory
+from crossinit_batch.plan.plan import Plan, read_plan
+from crossinit_batch.storage.receipts import Receipt, read_receipt
+from crossinit_batch.storage.store import Store
 
 
 def examine_run(

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from crossinit_batch.demo.drawing import SMALLEST, draw
-from crossinit_batch.demo.person import Person, distance
-from crossinit_batch.demo.scene import Scene
+from crossinit_batch.demo.drawing.person import Person, distance
+from crossinit_batch.demo.drawing.picture import SMALLEST, draw
+from crossinit_batch.demo.drawing.scene import Scene
 from crossinit_batch.errors import OutputError, RequestError
 
 TRUTH = "persons.json"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from crossinit_batch.context import RunContext
-from crossinit_batch.counters import Counters
 from crossinit_batch.engines.messages import Brief
 from crossinit_batch.engines.placement import Placement
-from crossinit_batch.engines.queue import batches_of
-from crossinit_batch.engines.team import run_team
+from crossinit_batch.engines.pool import run_team
 from crossinit_batch.errors import DeviceLost
 from crossinit_batch.events import Warned
-from crossinit_batch.inventory import take_inventory
-from crossinit_batch.model_source import ModelSource
-from crossinit_batch.plan import JobBatch
+from crossinit_batch.model.counters import Counters
+from crossinit_batch.model.source import ModelSource
+from crossinit_batch.plan.inventory import take_inventory
+from crossinit_batch.plan.plan import JobBatch
+from crossinit_batch.plan.schedule import batches_of
+from crossinit_batch.worker.context import RunContext
 
 
 def run_batches(context: RunContext, source: ModelSource | None, placement: Placement, silence: float) -> Counters:
@@ -26,8 +26,8 @@ def run_batches(context: RunContext, source: ModelSource | None, placement: Plac
     if placement.supervised:
         return run_team(context, _briefs(context, source, placement), batches, silence)
     from crossinit_batch.engines.local import (
-        run_local,
-    )  # with libraries that a run of worker processes needs only there
+        run_local,  # with libraries that a run of worker processes needs only there
+    )
 
     try:
         return run_local(context, source, placement.devices[0], batches)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crossinit_batch.context import RunContext
-from crossinit_batch.counters import Counters
-from crossinit_batch.device import choose_device, computing_with
 from crossinit_batch.errors import Interrupted
-from crossinit_batch.model_source import ModelSource
-from crossinit_batch.plan import JobBatch
-from crossinit_batch.worker import Worker
+from crossinit_batch.model.counters import Counters
+from crossinit_batch.model.device import choose_device, computing_with
+from crossinit_batch.model.source import ModelSource
+from crossinit_batch.plan.plan import JobBatch
+from crossinit_batch.worker.context import RunContext
+from crossinit_batch.worker.worker import Worker
 
 
 def run_local(context: RunContext, source: ModelSource | None, device: str, batches: Sequence[JobBatch]) -> Counters:

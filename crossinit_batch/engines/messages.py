@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from crossinit_batch.counters import Counters
-from crossinit_batch.inventory import JobState
-from crossinit_batch.model_source import ModelSource
-from crossinit_batch.plan import JobBatch, Plan
+from crossinit_batch.model.counters import Counters
+from crossinit_batch.model.source import ModelSource
+from crossinit_batch.plan.inventory import JobState
+from crossinit_batch.plan.plan import JobBatch, Plan
 from crossinit_batch.storage.leases import Claim
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
-from crossinit_batch.crew import Crew
-from crossinit_batch.device import all_devices, choose_device, known_device
-from crossinit_batch.engines.share import Launch, Share, find_launch, find_share, parse_share
+from crossinit_batch.engines.launcher import Launch, Share, find_launch, find_share, parse_share
 from crossinit_batch.errors import RequestError
+from crossinit_batch.model.device import all_devices, choose_device, known_device
+from crossinit_batch.plan.crew import Crew
 
 
 @dataclass(frozen=True)

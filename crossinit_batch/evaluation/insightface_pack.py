@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crossinit_batch.errors import RequestError
-from crossinit_batch.model_files import file_digest
+from crossinit_batch.model.files import file_digest
 from crossinit_batch.storage.failures import reason_of
 
 _TASKS = ("detection", "recognition")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crossinit_batch.digest import digest_of
 from crossinit_batch.errors import ModelError, RequestError
-from crossinit_batch.model_files import file_digest
-from crossinit_batch.model_source import hub_folder
-from crossinit_batch.plan import PlannedJudges
+from crossinit_batch.model.files import file_digest
+from crossinit_batch.model.source import hub_folder
+from crossinit_batch.plan.plan import PlannedJudges
 from crossinit_batch.settings import DEFAULT_CLIP, DEMO_JUDGE, EvaluationSettings, IdentitySettings, PromptSettings
 from crossinit_batch.storage.failures import reason_of
+from crossinit_batch.world import JUDGES
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ _SAFE_REVISIONS = {DEFAULT_CLIP: "refs/pr/15"}
 
 def bundled_judge(name: str) -> Path:
     """The path of a judge of the small world: detector.onnx, recogniser.onnx, or the folder clip."""
-    return Path(str(resources.files("crossinit_batch"))) / "demo" / "world" / "judges" / name
+    return JUDGES / name
 
 
 def planned_judges(settings: EvaluationSettings | None, *, fetch: bool = True) -> PlannedJudges | None:

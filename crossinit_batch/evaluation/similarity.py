@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from crossinit_batch.errors import ModelError
-from crossinit_batch.libraries import quiet_libraries
+from crossinit_batch.model.libraries import quiet_libraries
 from crossinit_batch.prompts import Prompt
 
 

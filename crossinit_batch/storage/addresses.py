@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from crossinit_batch.errors import RequestError
-from crossinit_batch.redact import redact_url
-from crossinit_batch.wording import shown
+from crossinit_batch.messages import quoted, redact_url
 
 # A URL's scheme → the package that reads it, and the extra of ours that brings it.
 PACKAGES = {
@@ -50,19 +49,19 @@ def problem_of_url(url: str) -> str | None:
     scheme, rest = scheme_of(url) or "", url.split("//", 1)[1]
     authority = rest.split("/", 1)[0]
     if scheme in ("http", "https"):
-        return f"{shown(url)} is a web address: download it first, and give the file's path"
+        return f"{quoted(url)} is a web address: download it first, and give the file's path"
     if scheme not in (*PACKAGES, "file"):
         return f"{scheme}:// is not read here; there are file, {', '.join(PACKAGES)}"
     if ":" in authority or ("@" in authority and scheme not in _NAMED_CONTAINERS):
-        return f"{shown(url)} had credentials in it: keep them in the environment or in a profile"
+        return f"{quoted(url)} had credentials in it: keep them in the environment or in a profile"
     if re.search(r"\?[^/]*=", url):
-        return f"{shown(url)} had a query (?…=), which may hold a secret: give the URL without it"
+        return f"{quoted(url)} had a query (?…=), which may hold a secret: give the URL without it"
     if scheme == "file":
-        return f"{shown(url)} has no absolute path: write file:///folder/name" if authority else None
+        return f"{quoted(url)} has no absolute path: write file:///folder/name" if authority else None
     if not (authority or (scheme == "memory" and rest.strip("/"))) or set(authority) & set("*?["):
-        return f"{shown(url)} names no bucket: write {scheme}://bucket/path"
+        return f"{quoted(url)} names no bucket: write {scheme}://bucket/path"
     if ".." in rest.split("/"):
-        return f"{shown(url)} has .. in it: write the path out"
+        return f"{quoted(url)} has .. in it: write the path out"
     package, extra = PACKAGES[scheme]
     if importlib.util.find_spec(package) is None:
         return f"{scheme}:// needs a package: pip install 'crossinit-batch[{extra}]'"
@@ -75,7 +74,7 @@ def open_filesystem(address: str) -> tuple[Any, str]:
     from fsspec.implementations.local import LocalFileSystem
 
     if is_chained(address):
-        raise RequestError(f"{shown(address)} is a chain of URLs (::), which is not read here: give one path or URL")
+        raise RequestError(f"{quoted(address)} is a chain of URLs (::), which is not read here: give one path or URL")
     scheme = scheme_of(address)
     if scheme is None:
         return LocalFileSystem(), str(Path(address).absolute())

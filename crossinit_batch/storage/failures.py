@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from enum import Enum
 
-from crossinit_batch.redact import redact_urls
+from crossinit_batch.messages import redact_urls
 from crossinit_batch.storage.addresses import credentials_hint
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossinit_batch.errors import RequestError
 from crossinit_batch.storage.failures import reason_of
-from crossinit_batch.store import read_source
+from crossinit_batch.storage.store import read_source
 from crossinit_batch.study.key import Key
 
 _MOST_BYTES = 16 << 20

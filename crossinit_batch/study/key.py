@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crossinit_batch import layout
 from crossinit_batch.errors import OutputError
-from crossinit_batch.publication import publishing
-from crossinit_batch.store import Store, json_bytes
+from crossinit_batch.storage.publication import publishing
+from crossinit_batch.storage.store import Store, json_bytes
 
 SCHEMA = 1
 

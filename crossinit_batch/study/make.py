@@ -12,16 +12,16 @@ from PIL import Image
 from crossinit_batch import layout
 from crossinit_batch.digest import digest_of, sha256
 from crossinit_batch.errors import OutputError, RequestError
-from crossinit_batch.inventory import Inventory, take_inventory
-from crossinit_batch.plan import PlannedPicture, frozen_plan
-from crossinit_batch.publication import Publishing, publishing
-from crossinit_batch.receipts import Receipt, read_receipt
-from crossinit_batch.showcase import small_photograph, thumbnail_name
-from crossinit_batch.store import Store
+from crossinit_batch.messages import unknown
+from crossinit_batch.plan.inventory import Inventory, take_inventory
+from crossinit_batch.plan.plan import PlannedPicture, frozen_plan
+from crossinit_batch.report.write import small_photograph, thumbnail_name
+from crossinit_batch.storage.publication import Publishing, publishing
+from crossinit_batch.storage.receipts import Receipt, read_receipt
+from crossinit_batch.storage.store import Store
 from crossinit_batch.study.key import Item, Key
 from crossinit_batch.study.page import Shown, study_page
 from crossinit_batch.study.questions import Pair, choose_pairs, description_of
-from crossinit_batch.wording import unknown
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from crossinit_batch.html_page import page_template, script_data, whole_text
+from crossinit_batch.report.html import page_template, script_data, whole_text
 from crossinit_batch.study.questions import QUESTIONS
 
 
@@ -28,4 +28,4 @@ def study_page(study: str, shown: Sequence[Shown]) -> str:
         "items": [[one.item, one.source, one.description, one.pictures, one.questions] for one in shown],
     }
     asked = sum(len(one.questions) for one in shown)
-    return whole_text(page_template("study").render(data=script_data(data), asked=asked))
+    return whole_text(page_template(__package__, "study").render(data=script_data(data), asked=asked))

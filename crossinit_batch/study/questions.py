@@ -8,8 +8,8 @@ from functools import cache
 from itertools import combinations
 
 from crossinit_batch.digest import seed_of
-from crossinit_batch.inventory import Inventory
-from crossinit_batch.plan import PlannedPicture
+from crossinit_batch.plan.inventory import Inventory
+from crossinit_batch.plan.plan import PlannedPicture
 from crossinit_batch.prompts import SLOT, Prompt
 
 IDENTITY, PROMPT = "identity", "prompt"

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models import located
 
 from crossinit_batch.analysis.learned import Learned
 from crossinit_batch.analysis.measured import Measured, as_csv
 from crossinit_batch.analysis.measures import before_and_after, over_steps, through_blocks
-from crossinit_batch.base_model import BaseModel
-from crossinit_batch.initial_vector import InitialVector
+from crossinit_batch.methods.embedding.initial_vector import InitialVector
+from crossinit_batch.model.base_model import BaseModel
+from tests.helpers.models import located
 
 WIDTH, PEOPLE = 32, ("ada", "bob", "cy")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import picture_bytes
+
+from tests.helpers.picture_samples import picture_bytes
 
 TINY = ("--identities", 1, "--prompts", 2, "--images", 1, "--steps", 1, "--batch", 2, "--denoise-steps", 1)
 

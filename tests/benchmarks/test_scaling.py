@@ -27,7 +27,7 @@ def test_loads_encodes_and_forwards_grow_in_whole_numbers(
 def test_a_count_that_grows_unevenly_is_refused(benchmarks: Path) -> None:
     from scaling import check_counters, check_shared, grid
 
-    from crossinit_batch.counters import Counters
+    from crossinit_batch.model.counters import Counters
 
     points = grid(4)
     even = [(point, Counters(model_loads=1, unet_forwards=20 * point.pictures)) for point in points]
@@ -57,7 +57,7 @@ def test_the_fit_finds_what_seconds_were_made_of(benchmarks: Path) -> None:
 def test_counters_are_read_from_the_report(benchmarks: Path, tmp_path: Path) -> None:
     from crossinit_run import counters_of
 
-    from crossinit_batch.counters import Counters
+    from crossinit_batch.model.counters import Counters
 
     line = "- Last run: 12 s on 2 x cpu: 2 model loads, 8 vae encodes, 186 text encodes, 200 unet forwards, 3 padding"
     (tmp_path / "report.md").write_text(f"# small\n\n{line}\n")

@@ -11,24 +11,24 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from results import a_plan
 
 from crossinit_batch import layout
-from crossinit_batch.demo.captions import prompt_of
-from crossinit_batch.demo.drawing import draw
+from crossinit_batch.demo.drawing.person import Person
+from crossinit_batch.demo.drawing.picture import draw
 from crossinit_batch.demo.exam import SCENES, figures, interval, judge_all, references
 from crossinit_batch.demo.exam_run import examine_run
 from crossinit_batch.demo.faces import strangers, write_faces
-from crossinit_batch.demo.judges.panel import Panel
-from crossinit_batch.demo.person import Person
-from crossinit_batch.demo.world import JUDGES
+from crossinit_batch.demo.judges.demo_judges import Panel
+from crossinit_batch.demo.training.captions import prompt_of
 from crossinit_batch.errors import RequestError
-from crossinit_batch.formats import dump_learned_embeds
-from crossinit_batch.plan import Plan, PlannedIdentity, picture_digest, write_plan
+from crossinit_batch.methods.embedding.formats import dump_learned_embeds
+from crossinit_batch.plan.plan import Plan, PlannedIdentity, picture_digest, write_plan
 from crossinit_batch.prompts import Prompt
-from crossinit_batch.receipts import Receipt, ReceiptFile, write_receipt
 from crossinit_batch.settings import RenderSettings
-from crossinit_batch.store import Store
+from crossinit_batch.storage.receipts import Receipt, ReceiptFile, write_receipt
+from crossinit_batch.storage.store import Store
+from crossinit_batch.world import JUDGES
+from tests.helpers.results import a_plan
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crossinit_batch.demo.drawing import draw
+from crossinit_batch.demo.drawing.person import Person, distance
+from crossinit_batch.demo.drawing.picture import draw
+from crossinit_batch.demo.drawing.scene import Scene
 from crossinit_batch.demo.faces import strangers, write_faces
-from crossinit_batch.demo.person import Person, distance
-from crossinit_batch.demo.scene import Scene
 from crossinit_batch.errors import OutputError, RequestError
 
 

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from crossinit_batch.base_model import BaseModel
-from crossinit_batch.demo import train_text_encoder, train_unet
-from crossinit_batch.demo.dataset import make_dataset
 from crossinit_batch.demo.judges.album import ATTRIBUTES
-from crossinit_batch.demo.judges.panel import Panel
-from crossinit_batch.demo.recipe import Recipe
-from crossinit_batch.demo.train import STAGES, Training
-from crossinit_batch.demo.train_autoencoder import build_autoencoder
-from crossinit_batch.demo.train_text_encoder import build_text_encoder, to_samples, tokenize
-from crossinit_batch.demo.vocabulary import demo_tokenizer
+from crossinit_batch.demo.judges.demo_judges import Panel
+from crossinit_batch.demo.training import train_text_encoder, train_unet
+from crossinit_batch.demo.training.dataset import make_dataset
+from crossinit_batch.demo.training.recipe import Recipe
+from crossinit_batch.demo.training.train import STAGES, Training
+from crossinit_batch.demo.training.train_autoencoder import build_autoencoder
+from crossinit_batch.demo.training.train_text_encoder import build_text_encoder, to_samples, tokenize
+from crossinit_batch.demo.training.vocabulary import demo_tokenizer
 from crossinit_batch.errors import RequestError
-from crossinit_batch.model_source import locate_model
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.source import locate_model
 from crossinit_batch.settings import ModelSettings
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import picture_bytes
 
-from crossinit_batch.base_model import BaseModel, Counters
 from crossinit_batch.cli import main
-from crossinit_batch.micro_batch import MicroBatch
-from end_to_end.small_run import PEOPLE, Answer, Ask, SmallRun, small_values
+from crossinit_batch.model.base_model import BaseModel, Counters
+from crossinit_batch.model.micro_batch import MicroBatch
+from tests.end_to_end.small_run import PEOPLE, Answer, Ask, SmallRun, small_values
+from tests.helpers.picture_samples import picture_bytes
 
 _models: dict[tuple[str, ...], BaseModel] = {}
 

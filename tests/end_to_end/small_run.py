@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.events import Event, JobFailed, Note, RunFinished
-from crossinit_batch.execution import RunResult
-from crossinit_batch.manifest import load_manifest
-from crossinit_batch.run import resume, run_manifest
-from crossinit_batch.stopping import StopRequest
-from crossinit_batch.store import Store
+from crossinit_batch.manifest.load import load_manifest
+from crossinit_batch.runner.execution import RunResult
+from crossinit_batch.runner.run import resume, run_manifest
+from crossinit_batch.storage.store import Store
+from crossinit_batch.worker.stopping import StopRequest
 
 Kind = TypeVar("Kind", bound=Event)
 

@@ -10,19 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import chromium
 import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load as load_numpy
-from tree import tree_of
 from typer.testing import CliRunner
 
 from crossinit_batch import layout
-from crossinit_batch.base_model import BaseModel, Counters
 from crossinit_batch.cli import app
 from crossinit_batch.errors import CrossinitError
-from end_to_end.small_run import PEOPLE, SmallRun, small_values
+from crossinit_batch.model.base_model import BaseModel, Counters
+from tests.end_to_end.small_run import PEOPLE, SmallRun, small_values
+from tests.helpers import chromium
+from tests.helpers.tree import tree_of
 
 FIGURES = ("scale-and-orientation", "over-steps", "through-blocks", "words")
 WORDS = ("--words", "face, beach")

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tree import tree_of
 
 from crossinit_batch import layout
-from crossinit_batch.base_model import BaseModel
-from crossinit_batch.store import Store
-from end_to_end.small_run import Ask, SmallRun
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.storage.store import Store
+from tests.end_to_end.small_run import Ask, SmallRun
+from tests.helpers.tree import tree_of
 
 
 @pytest.fixture

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from tree import tree_of
 
-from crossinit_batch import batch_sizes, layout, settling
-from crossinit_batch.base_model import BaseModel
+from crossinit_batch import layout
 from crossinit_batch.errors import Interrupted, RequestError
 from crossinit_batch.events import StepDone, Warned
-from crossinit_batch.formats import read_embedding
-from crossinit_batch.plan import Plan, read_plan
-from crossinit_batch.receipts import read_receipt
+from crossinit_batch.methods.embedding.formats import read_embedding
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.plan.plan import Plan, batch_sizes, read_plan
+from crossinit_batch.runner import resolve as settling
 from crossinit_batch.settings import ComputeSettings
-from end_to_end.small_run import PEOPLE, Recorder, SmallRun, work_done
+from crossinit_batch.storage.receipts import read_receipt
+from tests.end_to_end.small_run import PEOPLE, Recorder, SmallRun, work_done
+from tests.helpers.tree import tree_of
 
 
 def planned(small: SmallRun) -> Plan:
@@ -181,7 +182,7 @@ def test_compiled_code_whose_gradient_is_wrong_is_not_used(three: SmallRun, monk
 
 def test_a_wrong_size_is_a_sentence_with_its_place(auto: SmallRun, tmp_path: Path) -> None:
     from crossinit_batch.errors import ManifestError
-    from crossinit_batch.manifest import load_manifest
+    from crossinit_batch.manifest.load import load_manifest
 
     auto.values["compute"] = {"identities_per_batch": "many", "images_per_batch": 0, "compile": "maybe"}
     with pytest.raises(ManifestError) as caught:

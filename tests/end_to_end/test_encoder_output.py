@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image, ImageChops
-from tree import tree_of
 from typer.testing import CliRunner, Result
 
 from crossinit_batch import layout
-from crossinit_batch.base_model import BaseModel
 from crossinit_batch.cli import app
 from crossinit_batch.errors import Interrupted, RequestError
 from crossinit_batch.events import CheckpointSaved
-from crossinit_batch.formats import EmbeddingFile, read_embedding
-from crossinit_batch.initial_vector import InitialVector
-from crossinit_batch.receipts import read_receipt
-from crossinit_batch.verify import verify
-from end_to_end.small_run import Recorder, SmallRun, small_values
+from crossinit_batch.methods.embedding.formats import EmbeddingFile, read_embedding
+from crossinit_batch.methods.embedding.initial_vector import InitialVector
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.report.verify import verify
+from crossinit_batch.storage.receipts import read_receipt
+from tests.end_to_end.small_run import Recorder, SmallRun, small_values
+from tests.helpers.tree import tree_of
 
 METHODS = [
     {"name": "paper", "use": "cross-init", "steps": 3, "batch_size": 2},

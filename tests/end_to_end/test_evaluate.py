@@ -6,13 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import insightface_stand_in
 import numpy as np
 import pytest
 import torch
-from judges import MeanColors, make_clip, make_judges, make_recogniser
 from PIL import Image
-from tree import tree_of
 
 from crossinit_batch import layout
 from crossinit_batch.engines.placement import RunOptions
@@ -20,14 +17,17 @@ from crossinit_batch.errors import Interrupted
 from crossinit_batch.evaluation.alignment import aligned
 from crossinit_batch.evaluation.detection import FaceDetector
 from crossinit_batch.evaluation.networks import Network
-from crossinit_batch.evaluation.scores import PictureScore, load_scores
 from crossinit_batch.events import ImagesJudged, RunFinished, RunStarted, ScoresDone, Warned
-from crossinit_batch.inventory import take_inventory
-from crossinit_batch.plan import read_plan
-from crossinit_batch.run import evaluate
+from crossinit_batch.plan.inventory import take_inventory
+from crossinit_batch.plan.plan import read_plan
+from crossinit_batch.plan.scores import PictureScore, load_scores
+from crossinit_batch.report.verify import verify
+from crossinit_batch.runner.run import evaluate
 from crossinit_batch.settings import EvaluationSettings
-from crossinit_batch.store import Store
-from crossinit_batch.verify import verify
+from crossinit_batch.storage.store import Store
+from tests.helpers import insightface_stand_in
+from tests.helpers.judges import MeanColors, make_clip, make_judges, make_recogniser
+from tests.helpers.tree import tree_of
 
 from .small_run import Ask, Recorder, SmallRun, small_values
 
@@ -154,7 +154,7 @@ def test_evaluate_scores_a_folder_without_its_model(small: SmallRun, judges: dic
     del small.values["evaluate"]
     small.run()
     assert not [name for name in small.store.listing() if "/scores/" in name]
-    monkeypatch.setattr("crossinit_batch.worker.BaseModel", None)
+    monkeypatch.setattr("crossinit_batch.worker.worker.BaseModel", None)
     settings = EvaluationSettings.model_validate(judges)
     record = Recorder()
     result = evaluate(small.store, settings, record, record.stop, RunOptions("cpu"))

@@ -12,22 +12,22 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import picture_bytes
 from safetensors.torch import load, save
-from tree import tree_of
 
 from crossinit_batch import layout
-from crossinit_batch.base_model import BaseModel
 from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.errors import ModelError, OutputError, OutputLost
 from crossinit_batch.events import JobFailed, StepDone
-from crossinit_batch.execution import RunResult
-from crossinit_batch.manifest import load_manifest
-from crossinit_batch.optimize import Optimization
-from crossinit_batch.run import run_manifest
+from crossinit_batch.manifest.load import load_manifest
+from crossinit_batch.methods.embedding.optimization import Optimization
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.report.verify import repair, verify
+from crossinit_batch.runner.execution import RunResult
+from crossinit_batch.runner.run import run_manifest
 from crossinit_batch.storage.local_files import LocalFiles
-from crossinit_batch.verify import repair, verify
-from end_to_end.small_run import Recorder, SmallRun, failed, work_done
+from tests.end_to_end.small_run import Recorder, SmallRun, failed, work_done
+from tests.helpers.picture_samples import picture_bytes
+from tests.helpers.tree import tree_of
 
 
 @pytest.fixture(autouse=True)
@@ -340,7 +340,7 @@ def test_failures_are_json_that_other_programs_read(small: SmallRun) -> None:
 
 def test_pictures_that_are_not_numbers_are_not_stored(small: SmallRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """As where a float16 U-Net overflows: the job says so instead of storing black pictures."""
-    from crossinit_batch import pictures
+    from crossinit_batch.worker import draw as pictures
 
     denoise = pictures.denoise
 

@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tree import tree_of
 
 from crossinit_batch import layout
-from crossinit_batch.base_model import BaseModel
-from crossinit_batch.compilation import compile_unet, gradient_error, is_rounding
 from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.errors import Interrupted
 from crossinit_batch.events import StepDone
-from crossinit_batch.formats import read_embedding
-from crossinit_batch.micro_batch import MicroBatch
-from crossinit_batch.model_source import fetched_model
-from crossinit_batch.plan import read_plan
+from crossinit_batch.methods.embedding.formats import read_embedding
+from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.compilation import compile_unet, gradient_error, is_rounding
+from crossinit_batch.model.micro_batch import MicroBatch
+from crossinit_batch.model.source import fetched_model
+from crossinit_batch.plan.plan import read_plan
+from crossinit_batch.report.verify import verify
 from crossinit_batch.settings import ModelSettings
-from crossinit_batch.verify import verify
-from end_to_end.small_run import Recorder, SmallRun, work_done
+from tests.end_to_end.small_run import Recorder, SmallRun, work_done
+from tests.helpers.tree import tree_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that CUDA knows of")
 GPU = torch.device("cuda")

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from tree import tree_of
 from typer.testing import CliRunner, Result
 
 from crossinit_batch import layout
 from crossinit_batch.cli import app
 from crossinit_batch.errors import RequestError
-from crossinit_batch.formats import dump_learned_embeds, dump_webui, read_embedding
-from crossinit_batch.store import Store
-from crossinit_batch.tensor_file import dump_tensors
-from crossinit_batch.verify import verify
-from end_to_end.small_run import PEOPLE, SmallRun
+from crossinit_batch.methods.embedding.formats import dump_learned_embeds, dump_webui, read_embedding
+from crossinit_batch.report.verify import verify
+from crossinit_batch.storage.store import Store
+from crossinit_batch.storage.tensor_file import dump_tensors
+from tests.end_to_end.small_run import PEOPLE, SmallRun
+from tests.helpers.tree import tree_of
 
 V = torch.linspace(-0.05, 0.05, 64).reshape(2, 32)
 QUICK = ["--steps", "1", "--images-per-prompt", "1", "--device", "cpu", "--quiet"]

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from tree import tree_of
 
 from crossinit_batch import layout
 from crossinit_batch.errors import Interrupted, OutputError, RequestError
@@ -26,10 +25,11 @@ from crossinit_batch.events import (
     RunInterrupted,
     StepDone,
 )
-from crossinit_batch.formats import read_embedding
-from crossinit_batch.store import Store, StoredFile
-from crossinit_batch.verify import verify
-from end_to_end.small_run import Recorder, SmallRun, small_values
+from crossinit_batch.methods.embedding.formats import read_embedding
+from crossinit_batch.report.verify import verify
+from crossinit_batch.storage.store import Store, StoredFile
+from tests.end_to_end.small_run import Recorder, SmallRun, small_values
+from tests.helpers.tree import tree_of
 
 PROGRAM = [sys.executable, "-m", "crossinit_batch"]
 

@@ -7,17 +7,17 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import picture_bytes
 from PIL import Image
-from tree import tree_of
 
 from crossinit_batch import layout
-from crossinit_batch.base_model import Counters
 from crossinit_batch.digest import sha256
-from crossinit_batch.formats import read_embedding
-from crossinit_batch.receipts import read_receipt
-from crossinit_batch.verify import verify
-from end_to_end.small_run import PEOPLE, SmallRun, work_done
+from crossinit_batch.methods.embedding.formats import read_embedding
+from crossinit_batch.model.base_model import Counters
+from crossinit_batch.report.verify import verify
+from crossinit_batch.storage.receipts import read_receipt
+from tests.end_to_end.small_run import PEOPLE, SmallRun, work_done
+from tests.helpers.picture_samples import picture_bytes
+from tests.helpers.tree import tree_of
 
 
 def test_a_run_leaves_the_folder_that_the_design_promises(small: SmallRun) -> None:

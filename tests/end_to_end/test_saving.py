@@ -13,15 +13,17 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from tree import tree_of
 
-from crossinit_batch import layout, picture_saver, pictures
+from crossinit_batch import layout
 from crossinit_batch.errors import Interrupted
 from crossinit_batch.events import DenoiseStepDone, ImagesDone, JobFailed
-from crossinit_batch.picture_encoding import read_facts
-from crossinit_batch.receipts import read_receipt
-from crossinit_batch.verify import verify
-from end_to_end.small_run import Recorder, SmallRun, failed, work_done
+from crossinit_batch.images.encode import read_facts
+from crossinit_batch.report.verify import verify
+from crossinit_batch.storage.receipts import read_receipt
+from crossinit_batch.worker import draw as pictures
+from crossinit_batch.worker.worker import save as picture_saver
+from tests.end_to_end.small_run import Recorder, SmallRun, failed, work_done
+from tests.helpers.tree import tree_of
 
 FOLDER = "quick/ada/images"
 

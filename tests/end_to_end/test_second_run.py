@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import picture_bytes
-from tree import tree_of
 
 from crossinit_batch import layout
-from crossinit_batch.base_model import Counters
-from crossinit_batch.execution import RunResult
-from crossinit_batch.inventory import take_inventory
-from crossinit_batch.plan import read_plan
-from crossinit_batch.store import Store
-from crossinit_batch.verify import repair, verify
-from end_to_end.small_run import Recorder, SmallRun, failed, notes, work_done
+from crossinit_batch.model.base_model import Counters
+from crossinit_batch.plan.inventory import take_inventory
+from crossinit_batch.plan.plan import read_plan
+from crossinit_batch.report.verify import repair, verify
+from crossinit_batch.runner.execution import RunResult
+from crossinit_batch.storage.store import Store
+from tests.end_to_end.small_run import Recorder, SmallRun, failed, notes, work_done
+from tests.helpers.picture_samples import picture_bytes
+from tests.helpers.tree import tree_of
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -110,8 +110,8 @@ def test_a_comment_changes_nothing(finished: SmallRun) -> None:
     text = "\n".join(line for line in lines if "# just a comment" not in line).rstrip().rstrip("}").rstrip()
     finished.manifest.write_text("# a comment\n" + text.rstrip(",") + "\n}\n")
     from crossinit_batch.engines.placement import RunOptions
-    from crossinit_batch.manifest import load_manifest
-    from crossinit_batch.run import run_manifest
+    from crossinit_batch.manifest.load import load_manifest
+    from crossinit_batch.runner.run import run_manifest
 
     record = Recorder()
     run_manifest(load_manifest(finished.manifest), record, record.stop, RunOptions("cpu"))
@@ -211,8 +211,8 @@ def test_damaged_and_missing_results_are_found_and_made_again_as_they_were(finis
 def test_the_plan_says_which_setting_has_changed(finished: SmallRun) -> None:
     finished.values["methods"][0]["learning_rate"] = 0.01
     finished.values["seed"] = 3
-    from crossinit_batch.manifest import load_manifest
-    from crossinit_batch.overview import overview_of
+    from crossinit_batch.manifest.load import load_manifest
+    from crossinit_batch.runner.overview import overview_of
 
     overview = overview_of(load_manifest(finished.save()))
     inventory = overview.inventory

@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from tree import tree_of
 
 from crossinit_batch import layout
 from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.errors import Interrupted, OutputError
 from crossinit_batch.events import Event, RunStarted, StepDone
-from crossinit_batch.execution import RunResult
-from crossinit_batch.manifest import load_manifest
-from crossinit_batch.run import run_manifest
-from crossinit_batch.verify import verify
-from end_to_end.small_run import Ask, Recorder, SmallRun
+from crossinit_batch.manifest.load import load_manifest
+from crossinit_batch.report.verify import verify
+from crossinit_batch.runner.execution import RunResult
+from crossinit_batch.runner.run import run_manifest
+from tests.end_to_end.small_run import Ask, Recorder, SmallRun
+from tests.helpers.tree import tree_of
 
 
 def run_shard(small: SmallRun, shard: str, record: Recorder | None = None) -> RunResult:

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tree import tree_of
 
 from crossinit_batch import layout
-from end_to_end.small_run import SmallRun
+from tests.end_to_end.small_run import SmallRun
+from tests.helpers.tree import tree_of
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel", "runuser")
 

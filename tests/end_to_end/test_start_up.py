@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import picture_bytes
 
-from end_to_end.small_run import SmallRun
+from tests.end_to_end.small_run import SmallRun
+from tests.helpers.picture_samples import picture_bytes
 
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "numpy", "huggingface_hub"}
 PROBE = (
@@ -56,17 +56,21 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
 
 
 def test_a_worker_process_binds_its_life_to_its_parents_before_it_imports_what_takes_long() -> None:
-    code = "import sys; import crossinit_batch.engines.child; print(*sys.modules)"
+    code = "import sys; import crossinit_batch.engines.process_start; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     modules = set(done.stdout.split())
-    assert "crossinit_batch.engines.child" in modules and not modules & HEAVY
+    assert "crossinit_batch.engines.process_start" in modules and not modules & HEAVY
 
 
 def test_a_process_that_watches_over_workers_leaves_to_them_what_takes_long() -> None:
-    code = "import sys; import crossinit_batch.run, crossinit_batch.engines.team; print(*sys.modules)"
+    code = "import sys; import crossinit_batch.runner.run, crossinit_batch.engines.pool; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     modules = set(done.stdout.split())
-    assert "crossinit_batch.engines.hand" in modules and not modules & {"diffusers", "transformers", "onnxruntime"}
+    assert "crossinit_batch.engines.worker_process" in modules and not modules & {
+        "diffusers",
+        "transformers",
+        "onnxruntime",
+    }
 
 
 def test_plan_and_status_import_no_torch_and_write_nothing(

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import chromium
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,7 +20,8 @@ from crossinit_batch import layout
 from crossinit_batch.cli import app
 from crossinit_batch.errors import CrossinitError
 from crossinit_batch.study.key import Key
-from end_to_end.small_run import SmallRun
+from tests.end_to_end.small_run import SmallRun
+from tests.helpers import chromium
 
 METHODS = ("paper", "quick")
 

@@ -10,17 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
-from tree import tree_of
 
 from crossinit_batch import layout
 from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.errors import OutputError
 from crossinit_batch.events import Event, RunFinished, StepDone, Warned
-from crossinit_batch.manifest import load_manifest
-from crossinit_batch.run import resume, run_manifest
-from crossinit_batch.verify import verify
-from end_to_end.small_run import Recorder, SmallRun, work_done
-from end_to_end.test_resume import PROGRAM, wait_for
+from crossinit_batch.manifest.load import load_manifest
+from crossinit_batch.report.verify import verify
+from crossinit_batch.runner.run import resume, run_manifest
+from tests.end_to_end.small_run import Recorder, SmallRun, work_done
+from tests.end_to_end.test_resume import PROGRAM, wait_for
+from tests.helpers.tree import tree_of
 
 
 def test_four_workers_leave_what_one_leaves_though_one_is_killed(small: SmallRun, finished: SmallRun) -> None:

@@ -8,10 +8,10 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from crossinit_batch.counters import Counters
 from crossinit_batch.engines.messages import Brief, Lost, Ready, Refused, Stop, Stopped, Task, TaskDone
 from crossinit_batch.errors import ModelError
 from crossinit_batch.events import EmbeddingDone, JobFailed, Warned
+from crossinit_batch.model.counters import Counters
 
 
 def serve(connection: Connection, brief: Brief) -> None:

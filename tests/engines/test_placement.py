@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from crossinit_batch.crew import Crew
 from crossinit_batch.engines import placement
+from crossinit_batch.engines.launcher import Share
 from crossinit_batch.engines.placement import Placement, RunOptions, place
-from crossinit_batch.engines.share import Share
 from crossinit_batch.errors import RequestError
+from crossinit_batch.plan.crew import Crew
 
 
 @pytest.fixture(autouse=True)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from judges import make_detector, make_recogniser
 from PIL import Image
 
 from crossinit_batch.errors import RequestError
 from crossinit_batch.evaluation.detection import FaceDetector
 from crossinit_batch.evaluation.networks import Network
+from tests.helpers.judges import make_detector, make_recogniser
 
 
 class Recorded:

@@ -8,14 +8,10 @@ import importlib.util
 import sys
 from pathlib import Path
 
-import insightface_stand_in
 import numpy as np
 import pytest
 import torch
-from insightface_stand_in import StandInAnalysis, StandInFace
-from judges import MeanColors, export, make_recogniser
 from PIL import Image
-from results import a_plan
 from torch import Tensor, nn
 
 from crossinit_batch.errors import RequestError
@@ -23,9 +19,13 @@ from crossinit_batch.evaluation.alignment import TEMPLATE, aligned
 from crossinit_batch.evaluation.insightface_pack import InsightFacePack, pack_identity
 from crossinit_batch.evaluation.judges import check_judges, planned_judges
 from crossinit_batch.evaluation.networks import Network
-from crossinit_batch.evaluation.provenance import judges_of
 from crossinit_batch.evaluation.recognition import Recogniser
+from crossinit_batch.report.scores.provenance import judges_of
 from crossinit_batch.settings import EvaluationSettings, IdentitySettings
+from tests.helpers import insightface_stand_in
+from tests.helpers.insightface_stand_in import StandInAnalysis, StandInFace
+from tests.helpers.judges import MeanColors, export, make_recogniser
+from tests.helpers.results import a_plan
 
 stand_in = insightface_stand_in.stand_in
 VERSION = importlib.metadata.version

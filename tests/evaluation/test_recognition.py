@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from judges import MeanColors, export, make_detector, make_recogniser
 
 from crossinit_batch.errors import RequestError
 from crossinit_batch.evaluation.networks import Network
 from crossinit_batch.evaluation.recognition import LayoutName, Recogniser
+from tests.helpers.judges import MeanColors, export, make_detector, make_recogniser
 
 
 class Recorded:

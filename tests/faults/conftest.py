@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.warm import Warm, warm_programs
+from tests.faults.warm import Warm, warm_programs
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from buckets import AZURE_SECRET, S3_SECRET
-from end_to_end.small_run import SmallRun, small_values, work_done
-from tree import tree_of
 
 from crossinit_batch import layout
-from crossinit_batch.verify import repair, verify
+from crossinit_batch.report.verify import repair, verify
+from tests.end_to_end.small_run import SmallRun, small_values, work_done
+from tests.helpers.buckets import AZURE_SECRET, S3_SECRET
+from tests.helpers.tree import tree_of
 
 EMBEDDING = f"quick/ada/{layout.EMBEDDING_FILE}"
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from end_to_end.small_run import SmallRun, small_values
 
-from crossinit_batch.store import Store
-from crossinit_batch.verify import verify
-from faults.warm import Warm
+from crossinit_batch.report.verify import verify
+from crossinit_batch.storage.store import Store
+from tests.end_to_end.small_run import SmallRun, small_values
+from tests.faults.warm import Warm
 
 
 @pytest.fixture

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import picture_bytes
-from end_to_end.small_run import SmallRun, small_values
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from tree import tree_of
 
 from crossinit_batch import layout
-from crossinit_batch.receipts import read_receipt
-from crossinit_batch.verify import repair, verify
-from faults.warm import Ended, Warm
+from crossinit_batch.report.verify import repair, verify
+from crossinit_batch.storage.receipts import read_receipt
+from tests.end_to_end.small_run import SmallRun, small_values
+from tests.faults.warm import Ended, Warm
+from tests.helpers.picture_samples import picture_bytes
+from tests.helpers.tree import tree_of
 
 SECRETS = {"AWS_SECRET_ACCESS_KEY": "hush-hush-aws", "HF_TOKEN": "hush-hush-hub"}
 

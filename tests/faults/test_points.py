@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buckets import s3_environment
-from end_to_end.small_run import SmallRun, small_values
-from tree import tree_of
 
 from crossinit_batch import layout
+from crossinit_batch.report.verify import verify
 from crossinit_batch.storage.fault_points import VARIABLE, Point
-from crossinit_batch.store import Store
-from crossinit_batch.verify import verify
-from faults.warm import Warm
+from crossinit_batch.storage.store import Store
+from tests.end_to_end.small_run import SmallRun, small_values
+from tests.faults.warm import Warm
+from tests.helpers.buckets import s3_environment
+from tests.helpers.tree import tree_of
 
 ON_DISKS = [point for point in Point if not point.endswith(("-put", "-create"))]
 IN_BUCKETS = [point for point in Point if point.endswith(("-put", "-create", "-remove"))]

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from buckets import s3_environment
-from end_to_end.small_run import SmallRun, small_values
-from tree import tree_of
 
 from crossinit_batch import layout
-from crossinit_batch.store import Store
-from crossinit_batch.verify import verify
-from faults.warm import Warm
+from crossinit_batch.report.verify import verify
+from crossinit_batch.storage.store import Store
+from tests.end_to_end.small_run import SmallRun, small_values
+from tests.faults.warm import Warm
+from tests.helpers.buckets import s3_environment
+from tests.helpers.tree import tree_of
 
 KILLS = int(os.environ.get("CROSSINIT_SOAK_KILLS", "200"))
 SEED = int(os.environ.get("CROSSINIT_SOAK_SEED", "0"))

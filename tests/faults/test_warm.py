@@ -7,8 +7,8 @@ import signal
 import subprocess
 import time
 
-from faults.warm import Warm
-from faults.warm_server import end_of
+from tests.faults.warm import Warm
+from tests.faults.warm_server import end_of
 
 
 def test_a_kill_that_comes_after_the_end_changes_nothing() -> None:

@@ -23,20 +23,20 @@ from typing import Any
 import torch
 
 from crossinit_batch import cli
-from crossinit_batch.base_model import BaseModel, Counters
-from crossinit_batch.model_source import fetched_model
+from crossinit_batch.model.base_model import BaseModel, Counters
+from crossinit_batch.model.source import fetched_model
 from crossinit_batch.settings import ModelSettings
 from crossinit_batch.storage import fault_points
 
 
 def warm_up(model: str) -> None:
     """Import what a run imports, and keep the model's weights, which are frozen, for all who are forked from here."""
+    import crossinit_batch.console.tables
     import crossinit_batch.engines.local
-    import crossinit_batch.engines.member
-    import crossinit_batch.run
-    import crossinit_batch.showcase
-    import crossinit_batch.tables
-    import crossinit_batch.verify  # noqa: F401
+    import crossinit_batch.engines.serve
+    import crossinit_batch.report.verify
+    import crossinit_batch.report.write
+    import crossinit_batch.runner.run  # noqa: F401
 
     load = BaseModel.load
     source = fetched_model(ModelSettings(id=model))
@@ -52,7 +52,7 @@ def warm_up(model: str) -> None:
 
 def fork_workers() -> None:
     """Have worker processes forked, with no more of the run's open files than a new process would have."""
-    from crossinit_batch.engines import hand
+    from crossinit_batch.engines import worker_process as hand
 
     begin: Callable[[Connection, str, bytes, int], None] = hand.begin
 

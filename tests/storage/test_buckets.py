@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from buckets import S3_SECRET, new_bucket, s3_environment, use
-from end_to_end.small_run import SmallRun, small_values
-from fault_proxy import FaultProxy
 
 from crossinit_batch.cli import main
 from crossinit_batch.errors import OutputError, OutputLost
@@ -17,7 +14,10 @@ from crossinit_batch.events import Event, StorageRetried
 from crossinit_batch.storage import addresses, retry
 from crossinit_batch.storage.failures import Kind, StorageFailure
 from crossinit_batch.storage.retry import Patience, retries_told
-from crossinit_batch.store import Store, read_source
+from crossinit_batch.storage.store import Store, read_source
+from tests.end_to_end.small_run import SmallRun, small_values
+from tests.helpers.buckets import S3_SECRET, new_bucket, s3_environment, use
+from tests.helpers.fault_proxy import FaultProxy
 
 
 @pytest.fixture

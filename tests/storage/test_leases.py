@@ -14,7 +14,7 @@ from crossinit_batch import layout
 from crossinit_batch.errors import OutputError, OutputLost
 from crossinit_batch.storage import leases
 from crossinit_batch.storage.leases import Holder
-from crossinit_batch.store import Store
+from crossinit_batch.storage.store import Store
 
 
 @pytest.fixture(params=["memory", "s3", "azure"])

@@ -9,16 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from end_to_end.small_run import Recorder, SmallRun, small_values
 
 from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.errors import Interrupted, OutputError
 from crossinit_batch.events import Warned
-from crossinit_batch.manifest import load_manifest
-from crossinit_batch.run import run_manifest
+from crossinit_batch.manifest.load import load_manifest
+from crossinit_batch.runner.run import run_manifest
 from crossinit_batch.storage.object_files import ObjectFiles
 from crossinit_batch.storage.process_mark import mark
-from crossinit_batch.store import Store
+from crossinit_batch.storage.store import Store
+from tests.end_to_end.small_run import Recorder, SmallRun, small_values
 
 
 @pytest.fixture

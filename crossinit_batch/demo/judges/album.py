@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crossinit_batch.demo.dataset import SIDE
-from crossinit_batch.demo.draw_backgrounds import paint_background
-from crossinit_batch.demo.drawing import draw
-from crossinit_batch.demo.landmarks import landmarks
-from crossinit_batch.demo.person import Person
-from crossinit_batch.demo.scene import BACKGROUNDS, CHOICES, Scene
+from crossinit_batch.demo.drawing.backgrounds import paint_background
+from crossinit_batch.demo.drawing.landmarks import landmarks
+from crossinit_batch.demo.drawing.person import Person
+from crossinit_batch.demo.drawing.picture import draw
+from crossinit_batch.demo.drawing.scene import BACKGROUNDS, CHOICES, Scene
+from crossinit_batch.demo.training.dataset import SIDE
 
 PERSONS = 8000
 ATTRIBUTES = {**CHOICES, "company": ("alone", "in company")}

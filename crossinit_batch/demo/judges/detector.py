@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crossinit_batch.demo.dataset import SIDE
 from crossinit_batch.demo.judges.album import FACE, Album
 from crossinit_batch.demo.judges.tower import tower, worsen
-from crossinit_batch.demo.train_text_encoder import to_samples
-from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
+from crossinit_batch.demo.training.dataset import SIDE
+from crossinit_batch.demo.training.loop import CPU, Report, Schedule, Trained, train_network
+from crossinit_batch.demo.training.train_text_encoder import to_samples
 
 STRIDE = 8
 GRID = SIDE // STRIDE

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crossinit_batch.demo.dataset import SIDE
 from crossinit_batch.demo.judges.album import ATTRIBUTES
 from crossinit_batch.demo.judges.attributes import Classifiers
 from crossinit_batch.demo.judges.detector import STRIDE, Detector
 from crossinit_batch.demo.judges.recogniser import Recogniser
+from crossinit_batch.demo.training.dataset import SIDE
 from crossinit_batch.errors import RequestError
 from crossinit_batch.evaluation import alignment
 

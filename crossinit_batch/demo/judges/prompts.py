@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor
 
-from crossinit_batch.demo.dataset import SIDE, Dataset
 from crossinit_batch.demo.judges.tower import worsen
-from crossinit_batch.demo.train_text_encoder import to_samples, tokenize
-from crossinit_batch.demo.training_loop import CPU, Report, Schedule, Trained, train_network
-from crossinit_batch.libraries import quiet_libraries
+from crossinit_batch.demo.training.dataset import SIDE, Dataset
+from crossinit_batch.demo.training.loop import CPU, Report, Schedule, Trained, train_network
+from crossinit_batch.demo.training.train_text_encoder import to_samples, tokenize
+from crossinit_batch.model.libraries import quiet_libraries
 
 SCHEDULE = Schedule(steps=600, batch_size=96, learning_rate=1e-3, average=0.98)
 PICTURES = 16_000

@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 
-from crossinit_batch.demo.dataset import Dataset, make_dataset
 from crossinit_batch.demo.judges import attributes, detector, export, prompts, recogniser
 from crossinit_batch.demo.judges.album import Album, make_album
-from crossinit_batch.demo.recipe import Recipe
-from crossinit_batch.demo.stage_notes import StageNotes
-from crossinit_batch.demo.training_loop import Report, Schedule, Trained
+from crossinit_batch.demo.training.dataset import Dataset, make_dataset
+from crossinit_batch.demo.training.loop import Report, Schedule, Trained
+from crossinit_batch.demo.training.recipe import Recipe
+from crossinit_batch.demo.training.stage_notes import StageNotes
 from crossinit_batch.errors import RequestError
 
 STAGES = ("detector", "recogniser", "attributes", "clip")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from crossinit_batch.demo.drawing.scene import Scene
 from crossinit_batch.demo.judges.album import ATTRIBUTES, labels_of, make_album
-from crossinit_batch.demo.scene import Scene
 
 
 def test_an_album_is_drawn_once_and_tells_of_every_face(tmp_path: Path) -> None:

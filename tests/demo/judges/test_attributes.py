@@ -12,7 +12,7 @@ import torch
 from crossinit_batch.demo.judges.album import ATTRIBUTES, make_album
 from crossinit_batch.demo.judges.attributes import Classifiers, attribute_accuracy, seen_by
 from crossinit_batch.demo.judges.export import export_classifiers
-from crossinit_batch.demo.train_text_encoder import to_samples
+from crossinit_batch.demo.training.train_text_encoder import to_samples
 
 
 def test_the_likeliest_word_of_each_attribute_is_told(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers import CLIPModel, CLIPProcessor
 
-from crossinit_batch.demo.dataset import make_dataset
 from crossinit_batch.demo.judges.prompts import ClipInTraining, build_clip, prompt_accuracy, save_clip, without
-from crossinit_batch.demo.train_text_encoder import tokenize
-from crossinit_batch.demo.vocabulary import demo_tokenizer
+from crossinit_batch.demo.training.dataset import make_dataset
+from crossinit_batch.demo.training.train_text_encoder import tokenize
+from crossinit_batch.demo.training.vocabulary import demo_tokenizer
 
 
 def test_a_name_is_left_out_as_prompts_are_judged() -> None:

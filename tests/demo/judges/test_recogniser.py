@@ -12,12 +12,7 @@ from onnx import numpy_helper
 
 from crossinit_batch.demo.judges.album import make_album
 from crossinit_batch.demo.judges.export import export_recogniser
-from crossinit_batch.demo.judges.recogniser import (
-    Recogniser,
-    RecogniserInTraining,
-    align,
-    recognition_accuracy,
-)
+from crossinit_batch.demo.judges.recogniser import Recogniser, RecogniserInTraining, align, recognition_accuracy
 from crossinit_batch.evaluation.alignment import TEMPLATE
 from crossinit_batch.evaluation.networks import Network
 

@@ -1,0 +1,95 @@
+"""Hair in its colour: shade, strands and sheen over the outlines of a style."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from crossinit_batch.demo.drawing.anatomy import Anatomy
+from crossinit_batch.demo.drawing.canvas import Canvas, Points, band, mix, moved, path, ring
+from crossinit_batch.demo.drawing.hair_shapes import braids, crown_arc, hair_behind, hair_front
+
+
+def draw_hair_behind(canvas: Canvas, face: Anatomy, style: str, covered: bool) -> None:
+    """The part of the hair that the head hides, and that hides the shoulders."""
+    outlines = hair_behind(face, style, covered)
+    if not outlines:
+        return
+    tone = face.hair if style in ("afro", "curly", "bun") else mix(face.hair, face.hair_dark, 0.5)
+    for outline in outlines:
+        canvas.fill(outline, tone)
+    inside = canvas.mask(*outlines)
+    canvas.glow((0.0, 0.7), (face.width + 0.5, 0.95), face.hair_dark, 0.9, inside)
+    if style in ("afro", "bun"):
+        canvas.glow((-0.3, -1.1), (0.7, 0.5), face.hair_light, 0.75, inside)
+    if style in ("long straight", "long wavy"):
+        sway = 0.05 if style == "long wavy" else 0.01
+        locks = [_lock(side * (face.width + x), 0.2, 1.4, sway) for side in (-1, 1) for x in (0.02, 0.13, 0.24)]
+        canvas.fill_within(inside, face.hair_light, *locks, alpha=0.5)
+
+
+def _lock(x: float, top: float, bottom: float, sway: float) -> Points:
+    heights = np.linspace(top, bottom, 7)
+    return band(path([(x + sway * (-1) ** k, y) for k, y in enumerate(heights.tolist())]), (0.01, 0.05, 0.05, 0.01))
+
+
+def draw_hair(canvas: Canvas, face: Anatomy, style: str, covered: bool, head: Image.Image) -> None:
+    """The hair on the head, with the shade it throws on the forehead, strands and a sheen."""
+    if style == "bald":
+        canvas.glow((-0.24, -0.72), (0.34, 0.2), face.skin_light, 0.9, head)
+        return
+    outlines = hair_front(face, style, covered)
+    if style == "buzz":
+        canvas.fill_within(head, mix(face.hair, face.skin, 0.12), *outlines, alpha=0.82)
+        canvas.glow((-0.2, -0.82), (0.5, 0.22), face.hair_light, 0.45, head)
+        return
+    canvas.fill_within(head, face.skin_dark, *(moved(outline, 0.015, 0.055) for outline in outlines), alpha=0.6)
+    for outline in outlines:
+        canvas.fill(outline, face.hair)
+    inside = canvas.mask(*outlines)
+    _draw_strands(canvas, face, style, inside)
+
+
+def _draw_strands(canvas: Canvas, face: Anatomy, style: str, inside: Image.Image) -> None:
+    """Darkness at the sides, strands that follow the style, and a band of light over the crown."""
+    w = face.width
+    if style != "afro":
+        for side in (-1, 1):
+            canvas.glow((side * (w + 0.02), 0.0), (0.34, 0.75), face.hair_dark, 0.85, inside)
+    canvas.glow((0.0, face.hairline + 0.05), (w * 0.9, 0.22), face.hair_dark, 0.55, inside)
+    if style == "braids":
+        rims = [ring(plait, 0.025) for plait in braids(face, face.hair_rise)[1:]]
+        canvas.fill_within(inside, face.hair_dark, *rims, alpha=0.8)
+        for side in (-1, 1):
+            canvas.glow((side * (w + 0.13), 0.75), (0.09, 0.7), face.hair_light, 0.5, inside)
+    if style in ("curly", "afro"):
+        glow = ((-0.3, -1.1), (0.7, 0.5)) if style == "afro" else ((-0.25, -0.95), (0.6, 0.4))
+        canvas.glow(*glow, face.hair_light, 0.75, inside)
+        rows = [(-0.14, 6, 1.0)] if style == "afro" else [(-0.08, 7, 1.2), (0.12, 6, 1.0)]
+        spots = [spot for rise, count, sweep in rows for spot in crown_arc(face, rise, count, sweep).tolist()]
+        curls = [band(path(_curl_line(x, y)), (0.005, 0.03, 0.034, 0.02, 0.005)) for x, y in spots]
+        canvas.fill_within(inside, face.hair_dark, *curls, alpha=0.5)
+        return
+    sheen = band(path(moved(crown_arc(face, -0.1, 7, 0.85), -0.06, 0.0)), (0.02, 0.14, 0.17, 0.09, 0.02))
+    canvas.fill_within(inside, face.hair_light, sheen, alpha=0.4)
+    canvas.glow((-0.2 * w, -0.92), (0.6 * w, 0.22), face.hair_light, 0.6, inside)
+    root = (-0.45 * w, -1.0) if style in ("side part", "quiff") else (0.0, -1.12)
+    ends = [(-1.02, 0.0), (-0.9, -0.3), (-0.62, -0.42), (0.1, -0.5), (0.5, -0.4), (0.84, -0.25), (1.02, 0.0)]
+    strands = [
+        band(
+            path([root, ((root[0] + x * w) / 2 + 0.22 * x, (root[1] + y) / 2 - 0.1), (x * w, y)]),
+            (0.01, 0.026, 0.01),
+        )
+        for x, y in ends
+    ]
+    canvas.fill_within(inside, face.hair_dark, *strands, alpha=0.5)
+
+
+def _curl_line(x: float, y: float) -> list[tuple[float, float]]:
+    return [
+        (x - 0.07, y + 0.05),
+        (x - 0.065, y - 0.03),
+        (x, y - 0.07),
+        (x + 0.065, y - 0.03),
+        (x + 0.06, y + 0.03),
+    ]

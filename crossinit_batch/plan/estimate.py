@@ -1,0 +1,218 @@
+"""What is left of a plan, and how long it will take: counted work times the speed of the device.
+
+wall = start + the longest of the workers' (learning + drawing + judging), where start is importing and loading, which
+all workers do at once, the same however much there is to do; learning grows with identities x steps x batch size,
+drawing with pictures x evaluations of the U-Net, plus a decode each, judging with pictures. A batch of jobs is done by
+one worker, so more workers than batches are no faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from crossinit_batch.console.tally import duration
+from crossinit_batch.evaluation.judges import weight_bytes
+from crossinit_batch.model.device_speed import Device, observed, present_device, processor_name, typical_speed
+from crossinit_batch.model.flops import Architecture
+from crossinit_batch.plan.crew import Crew
+from crossinit_batch.plan.inventory import Inventory, JobState
+from crossinit_batch.plan.plan import JobBatch, Plan, PlannedJudges
+
+BACKWARD = 1.1
+"""The way back from the loss to v, in ways forward: the frozen weights need no gradients (2.08 ways in all)."""
+LEARNING = {"input": "learning", "output": "learning-in-the-output"}
+"""Names of the rates of learning, by the side of the text encoder that v stands on: it is passed, or is not."""
+START, DECODING = "start", "decoding"
+"""Names of other rates; `drawing` and `judging` give the last ones."""
+_IMPORTING = 5.0
+"""Seconds until torch, diffusers and transformers are there."""
+_SUPERVISING = 3.0
+"""Seconds until a process that only watches over workers starts them: it needs torch alone."""
+_CONTEXT = 5.0
+"""Seconds until a GPU takes work."""
+_LOADING = 1.5e9
+"""Bytes of weights a second."""
+_OF_FACE_NETWORKS, _OF_CLIP = 100, 25
+"""Operations on a picture for each byte of the weights: ArcFace's layers are used at many places, CLIP's at 50."""
+_LOOKING = 0.02
+"""Seconds to read a picture, find its faces' places and cut them out."""
+_ALONE = Crew()
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is left to do; U-Net samples, forward and back in `optimisation_samples`, forward in `denoising_samples`.
+
+    `output_samples` are those of the first kind that don't pass the text encoder, as v stands in its output;
+    `judgements` are the pictures that judges have yet to look at.
+    """
+
+    embeddings: int
+    pictures: int
+    optimisation_samples: int
+    denoising_samples: int
+    judgements: int = 0
+    output_samples: int = 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of work on a device that does nothing else; `measured` where earlier runs say so.
+
+    `start` until the workers work, `learning`, `drawing` and `judging` of all of them together, `longest` of the one
+    that has most; `workers` are those that have something to do.
+    """
+
+    device: Device
+    start: float
+    learning: float
+    drawing: float
+    judging: float
+    longest: float
+    workers: int
+    measured: bool
+
+    @property
+    def device_seconds(self) -> float:
+        """All workers' work, without the start."""
+        return self.learning + self.drawing + self.judging
+
+    @property
+    def wall(self) -> float:
+        """From the command to its end."""
+        return self.start + self.longest if self.device_seconds else self.start / 2
+
+    @property
+    def summary(self) -> str:
+        """In a line for people, with what it is founded on."""
+        source = "by an earlier run here" if self.measured else "by counted operations"
+        parts = {"learning": self.learning, "drawing": self.drawing, "judging": self.judging}
+        told = [f"{name} {duration(seconds)}" for name, seconds in parts.items() if round(seconds)]
+        start, work = f"start {duration(self.start)}", ", ".join(told)
+        if self.workers == 1:
+            workers, split = "1 worker", ", ".join([start, *told])
+        else:
+            workers, split = f"{self.workers} workers", f"{start}; summed over workers {work or 'next to nothing'}"
+        return f"estimate {source}: {duration(self.wall)} with {workers} on {self.device.name} ({split})"
+
+
+def work_left(inventory: Inventory, batch: JobBatch | None = None) -> Work:
+    """Count what the jobs of a plan, or of one batch of it, still need."""
+    plan = inventory.plan
+    keys = [(batch.method, identity) for identity in batch.identities] if batch else inventory.states
+    states = [inventory.states[key] for key in keys]
+    new = [state for state in states if not state.has_embedding]
+    missing = sum(plan.pictures_a_job - len(state.pictures) for state in states)
+    samples = {side: sum(_samples(plan, state, side) for state in new) for side in LEARNING}
+    judged = sum(inventory.pictures_scored(state) for state in states)
+    judgements = len(states) * plan.pictures_a_job - judged if plan.judges else 0
+    denoising = missing * plan.render.evaluations
+    return Work(len(new), missing, sum(samples.values()), denoising, judgements, samples["output"])
+
+
+def expected_of(
+    inventory: Inventory, batches: Sequence[JobBatch], folder: Path, device: Device | None = None, crew: Crew = _ALONE
+) -> Estimate:
+    """How long what is left of these batches will take, as `estimate` has it."""
+    return estimate(inventory.plan, [work_left(inventory, batch) for batch in batches], folder, device, crew)
+
+
+def _samples(plan: Plan, state: JobState, side: str) -> int:
+    """The samples that a job learns from, with v on this side of the text encoder."""
+    if state.job.source is not None:
+        return 0
+    settings = plan.method(state.job.method).learned
+    return settings.steps * settings.batch_size if settings.place == side else 0
+
+
+def estimate(
+    plan: Plan, works: Sequence[Work], folder: Path, device: Device | None = None, crew: Crew = _ALONE
+) -> Estimate:
+    """How long a crew will take for the works of a plan's batches, with the model in a folder.
+
+    On the present device if none is given.
+    """
+    device = device or present_device(plan.compute.threads)
+    automatic = "bfloat16" if device.kind == "cuda" else "float32"
+    dtype = automatic if plan.model.dtype == "auto" else plan.model.dtype
+    rates = observed(device, plan.model.fingerprint, dtype)
+    needed = [_pieces(plan, work) for work in works]
+    measured = all(name in rates for pieces in needed for name, count in pieces.items() if count and name != DECODING)
+    if not measured:
+        rates = {**counted_rates(plan, Architecture.read(folder), device), **rates}
+    seconds = [{name: count * rates.get(name, 0.0) for name, count in pieces.items()} for pieces in needed]
+    total = {name: sum(one[name] for one in seconds) for name in _pieces(plan, Work(0, 0, 0, 0))}
+    lengths = [length for one in seconds if (length := sum(one.values()))]
+    workers = max(min(crew.workers, len(lengths)), 1)
+    return Estimate(
+        device=device,
+        start=(rates.get(START) or start_seconds(folder, device)) + (_SUPERVISING if crew.workers > 1 else 0.0),
+        learning=sum(total.pop(name) for name in LEARNING.values()),
+        judging=total.pop(judging(plan.judges), 0.0),
+        drawing=sum(total.values()),
+        longest=_longest(lengths, workers) * crew.turns(device, workers),
+        workers=workers,
+        measured=measured,
+    )
+
+
+def _pieces(plan: Plan, work: Work) -> dict[str, int]:
+    """How many pieces a work has of what each rate counts."""
+    return {
+        LEARNING["input"]: work.optimisation_samples - work.output_samples,
+        LEARNING["output"]: work.output_samples,
+        drawing(plan): work.denoising_samples,
+        DECODING: work.pictures,
+        judging(plan.judges): work.judgements,
+    }
+
+
+def _longest(lengths: Sequence[float], workers: int) -> float:
+    """What the last of the workers to end has done, each batch being taken by the first that is free."""
+    loads = [0.0] * workers
+    for length in sorted(lengths, reverse=True):
+        loads[loads.index(min(loads))] += length
+    return max(loads)
+
+
+def drawing(plan: Plan) -> str:
+    """The name of the rate of drawing, which depends on the pictures' size."""
+    return f"drawing-{plan.render.size or 'native'}"
+
+
+def judging(judges: PlannedJudges | None) -> str:
+    """The name of the rate of judging, which depends on the judges."""
+    return f"judging-{judges.digest[:16]}" if judges else "judging"
+
+
+def counted_rates(plan: Plan, architecture: Architecture, device: Device) -> dict[str, float]:
+    """Seconds a sample forward and back, a sample forward, a picture decoded and one judged, from counts."""
+    speed = typical_speed(device)
+    unet, text = architecture.noise_prediction(architecture.latent_side(None)), architecture.text_encoding
+    batch = max((method.settings.batch_size for method in plan.methods if method.settings), default=1)
+    batch *= plan.compute.identities
+    side = architecture.latent_side(plan.render.size)
+    pictures = plan.compute.pictures
+    drawn = architecture.noise_prediction(side)
+    return {
+        LEARNING["input"]: speed.seconds((unet + text) * (1 + BACKWARD), batch) / batch,
+        LEARNING["output"]: speed.seconds(unet * (1 + BACKWARD), batch) / batch,
+        drawing(plan): speed.seconds(drawn, 2 * pictures) / (2 * pictures),
+        DECODING: speed.seconds(architecture.picture_decoding(side), 1),
+        judging(plan.judges): _judging_seconds(plan.judges, device) if plan.judges else 0.0,
+    }
+
+
+def _judging_seconds(judges: PlannedJudges, device: Device) -> float:
+    """Seconds a picture, by what the weights' size says; face networks compute on the processor, most often."""
+    processor = device if device.kind == "cpu" else Device("cpu", processor_name())
+    faces, clip = weight_bytes(judges.settings)
+    return _LOOKING + (_OF_FACE_NETWORKS * faces + _OF_CLIP * clip) / typical_speed(processor).flops
+
+
+def start_seconds(folder: Path, device: Device) -> float:
+    """From the command until the model is loaded."""
+    weights = sum(file.stat().st_size for file in folder.glob("*/*.safetensors"))
+    return _IMPORTING + weights / _LOADING + (_CONTEXT if device.kind == "cuda" else 0.0)

@@ -1,0 +1,89 @@
+"""Freezing a plan in the output folder, so that every run and every shard that comes there cuts the work up alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from crossinit_batch import layout
+from crossinit_batch.engines.launcher import Share
+from crossinit_batch.errors import OutputError
+from crossinit_batch.events import Reporter, Warned
+from crossinit_batch.plan.batches import with_batches
+from crossinit_batch.plan.inventory import Inventory, take_inventory
+from crossinit_batch.plan.plan import DamagedPlan, Plan, dump_plan, read_plan, write_plan
+from crossinit_batch.storage.store import Store
+
+_MOST_TRIES = 10
+
+
+def freeze(
+    store: Store,
+    plan_after: Callable[[Plan | None], Plan],
+    share: Share | None,
+    report: Reporter,
+    settled: Callable[[Plan, Inventory, Plan | None], Plan] = lambda plan, _inventory, _frozen: plan,
+) -> tuple[Plan, Inventory]:
+    """Freeze the plan that `plan_after` makes after an earlier one, with its batches; and what of it is done.
+
+    `settled` decides what the plan leaves open, from what is to be done and what the earlier plan had decided.
+
+    Shards begin together and without talk: the first one's plan is created only where there is none, and all later
+    ones read it. OutputError where shards at work go by another plan, or divide the run otherwise.
+    """
+    if share is not None:
+        _check_count(store, share)
+    for _ in range(_MOST_TRIES):
+        before = store.read(layout.PLAN)
+        frozen = _earlier_plan(store, report)
+        plan = plan_after(frozen)
+        inventory = take_inventory(store, plan)
+        plan = settled(plan, inventory, frozen)
+        plan = with_batches(plan, inventory.pending, frozen)
+        if (plan == frozen and share is not None) or _put(store, plan, frozen, before, share):
+            return plan, inventory
+    raise OutputError(f"{store}: its plan is being changed all the time", "Start its shards with one manifest.")
+
+
+def _put(store: Store, plan: Plan, frozen: Plan | None, before: bytes | None, share: Share | None) -> bool:
+    """Write the plan; False where another shard has written one meanwhile, which is to be looked at first."""
+    if share is None:
+        write_plan(store, plan)
+        return True
+    if before is None:
+        return store.create(layout.PLAN, dump_plan(plan))
+    other = store.part_at_work(lambda part: part != share.part)
+    if other and frozen is not None:
+        part, holder = other
+        raise OutputError(
+            f"{store}: {part} is at work here by another plan ({holder}); not alike: {_differences(plan, frozen)}",
+            "Wait for it to end, start it again with this manifest, or name another output folder.",
+        )
+    if store.read(layout.PLAN) != before:
+        return False
+    write_plan(store, plan)
+    return True
+
+
+def _earlier_plan(store: Store, report: Reporter) -> Plan | None:
+    """The plan of an earlier run in this folder; a damaged one is as none, since receipts say what is done."""
+    try:
+        return read_plan(store)
+    except DamagedPlan as error:
+        report(Warned(f"{error.message}; planning anew"))
+        return None
+
+
+def _check_count(store: Store, share: Share) -> None:
+    """Shards of 16 and shards of 5 at the same time would do some work twice."""
+    other = store.part_at_work(lambda part: not part.endswith(f"-of-{share.count}"))
+    if other:
+        part, holder = other
+        raise OutputError(
+            f"{store}: {part} is at work here ({holder}), and {share} divides the run otherwise",
+            "Wait for it to end, or start shards that count alike.",
+        )
+
+
+def _differences(plan: Plan, frozen: Plan) -> str:
+    """The names of what differs between two plans."""
+    return ", ".join(name for name in Plan.model_fields if getattr(plan, name) != getattr(frozen, name))

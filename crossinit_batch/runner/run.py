@@ -1,0 +1,141 @@
+"""One run, from a manifest, a cut run's folder or given embeddings to a finished output folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import Protocol
+
+from crossinit_batch import layout
+from crossinit_batch.engines.placement import RunOptions, place
+from crossinit_batch.errors import OutputError, RequestError
+from crossinit_batch.evaluation.judges import check_judges, planned_judges
+from crossinit_batch.events import Note, Reporter, Warned
+from crossinit_batch.manifest.evaluation import default_evaluation
+from crossinit_batch.manifest.load import Manifest
+from crossinit_batch.model.device import resolve_dtype
+from crossinit_batch.model.source import ModelSource, fetched_model
+from crossinit_batch.plan.inventory import Inventory
+from crossinit_batch.plan.plan import Plan, PlannedJudges, frozen_plan, make_plan
+from crossinit_batch.plan.planned_model import planned_source
+from crossinit_batch.runner.execution import Execution, RunResult
+from crossinit_batch.runner.freeze import freeze
+from crossinit_batch.runner.resolve import settle
+from crossinit_batch.settings import EvaluationSettings, ModelSettings
+from crossinit_batch.storage.publication import is_published, publishing
+from crossinit_batch.storage.retry import retries_told
+from crossinit_batch.storage.store import Store
+from crossinit_batch.worker.stopping import StopRequest
+
+
+class PlanIt(Protocol):
+    """Makes a plan without batches for a model in a precision."""
+
+    def __call__(self, *, source: ModelSource, dtype: str) -> Plan: ...
+
+
+def run_manifest(manifest: Manifest, report: Reporter, stop: StopRequest, options: RunOptions) -> RunResult:
+    """Plan a manifest and do what is not done yet."""
+    plan_it = partial(make_plan, manifest, judges=_judges(manifest.evaluate, report))
+    return run_plan(Store(manifest.output), manifest.model, plan_it, report, stop, options, manifest.text)
+
+
+def run_plan(
+    store: Store,
+    model: ModelSettings,
+    plan_it: PlanIt,
+    report: Reporter,
+    stop: StopRequest,
+    options: RunOptions,
+    text: str | None = None,
+) -> RunResult:
+    """Make a plan with `plan_it`, freeze it in the folder, and do what is not done yet.
+
+    `text` is the manifest as the user wrote it. A precision left to us is the one that an earlier run in the same
+    folder used, so that results of two precisions do not mix.
+    """
+    source = fetched_model(model)
+    placement = place(options, os.environ)
+
+    def plan_after(frozen: Plan | None) -> Plan:
+        asked = frozen.model.dtype if frozen and model.dtype == "auto" else model.dtype
+        return plan_it(source=source, dtype=resolve_dtype(asked, placement.first_device))
+
+    def settled(plan: Plan, inventory: Inventory, frozen: Plan | None) -> Plan:
+        compute = settle(plan, inventory, frozen, source, placement)
+        return plan.model_copy(update={"compute": compute})
+
+    with _own(store, placement.part, report, stop, options):
+        plan, inventory = freeze(store, plan_after, placement.share, report, settled)
+        if text is not None:
+            _keep_manifest(store, text.encode())
+        return Execution(store, plan, source, placement, report, stop, options).run(inventory)
+
+
+def _keep_manifest(store: Store, text: bytes) -> None:
+    """Put the manifest beside what comes of it, where it does not stand there already."""
+    if store.read(layout.MANIFEST) != text or not is_published(store, "manifest", layout.MANIFEST):
+        with publishing(store, "manifest") as files:
+            files.write(layout.MANIFEST, text)
+
+
+def _judges(settings: EvaluationSettings | None, report: Reporter) -> PlannedJudges | None:
+    """What the judges are; a CLIP model that is not here is fetched, never without a word."""
+    judges = planned_judges(settings, fetch=False)
+    if judges is not None and judges.clip == "unknown" and judges.settings.prompt is not None:
+        report(Note(f"fetching the prompt judge {judges.settings.prompt.model} from the hub"))
+        judges = planned_judges(settings)
+    if judges is not None:
+        check_judges(judges)
+    return judges
+
+
+def evaluate(
+    store: Store, settings: EvaluationSettings | None, report: Reporter, stop: StopRequest, options: RunOptions
+) -> RunResult:
+    """Score the pictures that an output folder has, drawing none.
+
+    By the judges that are given, else the plan's, else the demo model's own or CLIP alone.
+    """
+    planned = frozen_plan(store)
+    if settings is None:
+        before = planned.judges.settings if planned.judges else None
+        settings = before or default_evaluation(planned.model.settings.id == "demo")
+    judges = _judges(settings, report)
+    if judges is None:
+        raise RequestError("there is no judge to evaluate by", "Name --recogniser with --detector, or --clip.")
+    asked = planned.model_copy(update={"judges": judges})
+    placement = place(options, os.environ)
+    with _own(store, placement.part, report, stop, options):
+        plan, inventory = freeze(store, lambda _frozen: asked, placement.share, report)
+        return Execution(store, plan, None, placement, report, stop, options).run(inventory)
+
+
+def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOptions) -> RunResult:
+    """Go on with the plan that is frozen in an output folder."""
+    planned = frozen_plan(store)
+    source = planned_source(store, planned)
+    placement = place(options, os.environ)
+    with _own(store, placement.part, report, stop, options):
+        plan, inventory = freeze(store, lambda frozen: frozen or planned, placement.share, report)
+        return Execution(store, plan, source, placement, report, stop, options).run(inventory)
+
+
+@contextlib.contextmanager
+def _own(store: Store, part: str | None, report: Reporter, stop: StopRequest, options: RunOptions) -> Iterator[None]:
+    """The folder made and held for this run, or its `part`, and whoever watches told where storage makes it wait."""
+    with retries_told(report, lambda: bool(stop)):
+        store.prepare()
+        if not store.keeps_runs_apart:
+            problem = f"{store} cannot be locked, as {store.no_locks}"
+            if options.require_locks:
+                raise OutputError(
+                    problem,
+                    "Name a folder on a disk, on AWS S3, Google Cloud Storage or Azure; or leave --require-locks out "
+                    "and start one run at a time.",
+                )
+            report(Warned(f"{problem}: start one run at a time"))
+        with store.locked(part, tell=lambda message: report(Note(message))):
+            yield
