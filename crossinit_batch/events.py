@@ -68,7 +68,7 @@ class DenoiseStepDone(_Happening):
 
 
 @dataclass(frozen=True)
-class EmbeddingDone(_Happening):
+class ArtifactDone(_Happening):
     """An embedding was stored with its receipt, after `seconds` of work."""
 
     method: str
@@ -180,7 +180,7 @@ Event = (
     RunStarted
     | StepDone
     | DenoiseStepDone
-    | EmbeddingDone
+    | ArtifactDone
     | ImagesDone
     | ImagesJudged
     | ScoresDone

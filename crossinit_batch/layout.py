@@ -1,8 +1,8 @@
 """Every path in the output folder, in one place; all relative to it, with forward slashes.
 
 manifest.yaml  plan.json                      what was asked, what was planned
-initial/<digest>.safetensors                  the initial vectors that were used
-<method>/<identity>/learned_embeds.safetensors  losses.csv  receipt.json
+initial/<digest>.safetensors                  what methods prepared once: the initial vectors that were used
+<method>/<identity>/<the artifact's files>  losses.csv  receipt.json
 <method>/<identity>/images/<nn-prompt-slug>/<kkk>.png|webp|jpg   images/receipt.json
 <method>/<identity>/scores/scores.csv  scores/receipt.json
 gallery/index.html  gallery/contact-sheet.jpg  gallery/sources/<identity>-<digest>.jpg
@@ -44,7 +44,6 @@ LOCK = "_state/run.lock"
 LEASES = "_state/leases"
 SHARDS = "_state/shards"
 
-EMBEDDING_FILE = "learned_embeds.safetensors"
 LOSSES_FILE = "losses.csv"
 RECEIPT_FILE = "receipt.json"
 SCORES_FILE = "scores.csv"
@@ -69,7 +68,12 @@ RESERVED_NAMES = frozenset(
 """Names at the top of the folder that no method may take."""
 
 
-def initial_vector(digest: str) -> str:
+PREPARED_FACT = "initial"
+"""The receipts' word for the prepared file that a result started from."""
+
+
+def prepared_file(digest: str) -> str:
+    """What a method computed once, for all that start from it."""
     return f"initial/{digest[:16]}.safetensors"
 
 
@@ -101,7 +105,7 @@ def checkpoint(batch_digest: str) -> str:
     return f"{CHECKPOINTS}/{batch_digest[:16]}.safetensors"
 
 
-def embedding_folder(method: str, identity: str) -> str:
+def artifact_folder(method: str, identity: str) -> str:
     return f"{method}/{identity}"
 
 

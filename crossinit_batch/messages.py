@@ -141,3 +141,19 @@ def _is_unsafe(character: str) -> bool:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them, the two largest units: 34 s, 12 min 3 s, 1 h 12 min, 3 d 4 h."""
+    minutes, second = divmod(max(round(seconds), 0), 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    parts = [(day, "d"), (hour, "h"), (minute, "min"), (second, "s")]
+    first = next((index for index, (number, _) in enumerate(parts) if number), len(parts) - 1)
+    return " ".join(f"{n} {unit}" for n, unit in parts[first : first + 2] if n) or "0 s"
+
+
+def count(number: int, noun: str) -> str:
+    """1 image, 2 images, 2 identities."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"

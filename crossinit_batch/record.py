@@ -1,4 +1,4 @@
-"""JSON files that say what they are: under one key stands the digest of all the others.
+"""Stored JSON records: frozen types with a schema number, and a checksum of all else under one key.
 
 A flipped digit in such a file is noticed, where a schema would take it for another fact.
 """
@@ -6,22 +6,44 @@ A flipped digit in such a file is noticed, where a schema would take it for anot
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from crossinit_batch.digest import canonical, sha256
 
-KEY = "content"
+CHECKSUM = "content"
 
 
-def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
-    """The object with its digest; ValueError for what JSON does not have, such as not-a-number."""
-    return {**value, KEY: sha256(canonical(value))}
+class Record(BaseModel):
+    """The base of what is stored as JSON: frozen, unknown keys forbidden."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def unsealed(value: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The object without its digest, None where that is of another; what earlier versions wrote may have none."""
-    content = {key: item for key, item in value.items() if key != KEY}
+Kind = TypeVar("Kind", bound=Record)
+
+
+def with_checksum(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The object with its checksum; ValueError for what JSON does not have, such as not-a-number."""
+    return {**value, CHECKSUM: sha256(canonical(value))}
+
+
+def verified(value: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The object without its checksum, None where that is of another; what earlier versions wrote may have none."""
+    content = {key: item for key, item in value.items() if key != CHECKSUM}
     try:
-        return content if value.get(KEY) in (None, sha256(canonical(content))) else None
+        return content if value.get(CHECKSUM) in (None, sha256(canonical(content))) else None
     except ValueError:  # a not-a-number, which JSON's reader takes and its writer did not write
+        return None
+
+
+def read_record(kind: type[Kind], value: Mapping[str, Any] | None, key: str, schema: int) -> Kind | None:
+    """A record of this schema, whose number is under `key`; None where it is none, damaged, or of another version."""
+    content = verified(value or {})
+    if content is None or content.get(key) != schema:
+        return None
+    try:
+        return kind.model_validate(content)
+    except ValidationError:
         return None

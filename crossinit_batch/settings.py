@@ -6,6 +6,7 @@ enter job digests; `ComputeSettings` decide only how the work is cut up, and do 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 from typing import Annotated, Any, Literal, Self
 
@@ -43,6 +44,13 @@ class Settings(BaseModel):
             raise RequestError("\n".join(found)) from None
 
 
+@dataclass(frozen=True)
+class LocalFile:
+    """Marks a setting that names a local file: a manifest's path becomes absolute, and must be readable."""
+
+    what: str
+
+
 class ModelSettings(Settings):
     """The frozen base model: any Stable Diffusion 1.x or 2.x pipeline in diffusers' layout."""
 
@@ -51,68 +59,6 @@ class ModelSettings(Settings):
     variant: str | None = Field(None, description="A weights variant of a hub id, for example fp16.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="Precision of the U-Net: auto is bfloat16 on GPUs that have it, else float32."
-    )
-
-
-class InitSettings(Settings):
-    """Where the initial vector v_init comes from."""
-
-    names: str | None = Field(
-        None, description="A text file of names, one a line; absent, the bundled 691 well-known names."
-    )
-    columns: Literal["tokens", "words"] = Field(
-        "tokens",
-        description="tokens: column j is the j-th byte-pair token of each name; words: its j-th whole word, "
-        "a word of several tokens counted as their mean.",
-    )
-    vectors: Annotated[int, Field(ge=1, le=8)] = Field(
-        2, description="How many columns of the names are used, so how many vectors an identity has."
-    )
-    words: tuple[str, ...] | None = Field(
-        None,
-        min_length=1,
-        max_length=8,
-        description="Words to start from instead of names, one vector a token.",
-    )
-    encoder: bool = Field(
-        True,
-        description="Start from the text encoder's output (Cross Initialization); false: from its input.",
-    )
-
-    @model_validator(mode="after")
-    def _one_source(self) -> InitSettings:
-        if self.words is not None and self.names is not None:
-            raise ValueError("give names or words, not both")
-        if self.words is not None and any(not word.strip() for word in self.words):
-            raise ValueError("a word to start from is empty")
-        return self
-
-
-class EmbeddingSettings(Settings):
-    """Optimisation of an embedding v under the diffusion loss and the regulariser (paper, Eq. 5)."""
-
-    steps: PositiveInt = Field(320, description="Optimisation steps.")
-    learning_rate: float = Field(5e-3, gt=0, description="Absolute; never scaled by batch or devices.")
-    batch_size: PositiveInt = Field(8, description="Noisy samples an identity and step.")
-    weight_decay: float = Field(1e-2, ge=0, description="AdamW's decoupled weight decay.")
-    regularization: float = Field(1e-5, ge=0, description="lambda, the weight of the regulariser (Eq. 5).")
-    regularizer: Literal["squared-l2", "l2"] = Field(
-        "squared-l2",
-        description="squared-l2: the squared distance to v_init over all vectors (Eq. 4); "
-        "l2: the distance, mean over the vectors, as the released code has it.",
-    )
-    init: InitSettings = Field(default_factory=InitSettings, description="Where v starts.")
-    place: Literal["input", "output"] = Field(
-        "input",
-        description="Where v lives: in the text encoder's input, as a token embedding; or, as an ablation, in its "
-        "output, where other tools cannot load it.",
-    )
-    templates: Literal["face", "object"] = Field(
-        "face", description="Training captions: face has 'face of {} person' inside, object the bare {}."
-    )
-    flip: bool = Field(True, description="Show the mirror image in half of the samples.")
-    crop: Literal["center", "stretch"] = Field(
-        "center", description="How a picture that is not square becomes so: cut its middle, or stretch it."
     )
 
 

@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from crossinit_batch.cli import app
 from crossinit_batch.manifest.load import load_manifest
-from crossinit_batch.methods import PRESETS
+from crossinit_batch.methods.registry import PRESETS
 from tests.helpers.picture_samples import picture_bytes
 
 ROOT = Path(__file__).parents[1]

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossinit_batch import layout
-from crossinit_batch.methods import PRESETS
+from crossinit_batch.methods.registry import PRESETS
 from crossinit_batch.prompts import PROMPT_SETS, Prompt
 
 
 def test_the_places_of_the_output_folder() -> None:
     prompt = Prompt("a {} person on the Beach, 8K!")
-    assert layout.embedding_folder("paper", "ada") == "paper/ada"
+    assert layout.artifact_folder("paper", "ada") == "paper/ada"
     assert layout.images_folder("paper", "ada") == "paper/ada/images"
     assert layout.image_name(3, prompt, 12) == "03-a-person-on-the-beach-8k/012.png"
-    assert layout.initial_vector("ab" * 32) == "initial/abababababababab.safetensors"
+    assert layout.prepared_file("ab" * 32) == "initial/abababababababab.safetensors"
     assert layout.checkpoint("cd" * 32) == "_state/checkpoints/cdcdcdcdcdcdcdcd.safetensors"
     assert layout.source_thumbnail("ada", "0123456789") == "gallery/sources/ada-01234567.jpg"
 
@@ -37,7 +37,7 @@ def test_pictures_of_the_paper_have_names_of_their_own() -> None:
     "name", [layout.MANIFEST, layout.PLAN, layout.FAILURES, layout.REPORT, layout.GALLERY, layout.ANALYSIS,
              layout.STUDY, layout.STUDY_TALLY, layout.study_key("0"), layout.LOCK,
              layout.figure("words", "png"),
-             layout.CHECKPOINTS, layout.ASIDE, layout.initial_vector("0" * 64)]
+             layout.CHECKPOINTS, layout.ASIDE, layout.prepared_file("0" * 64)]
 )  # fmt: skip
 def test_no_method_can_take_the_place_of_a_file_of_ours(name: str) -> None:
     assert PurePosixPath(name).parts[0] in layout.RESERVED_NAMES

@@ -20,9 +20,10 @@ from crossinit_batch.demo.faces import write_faces
 from crossinit_batch.demo.judges.demo_judges import Panel
 from crossinit_batch.demo.training.vocabulary import demo_tokenizer
 from crossinit_batch.methods.embedding.initial_vector import initial_vector
+from crossinit_batch.methods.embedding.settings import InitSettings
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.source import fetched_model
-from crossinit_batch.settings import InitSettings, ModelSettings, RenderSettings
+from crossinit_batch.settings import ModelSettings, RenderSettings
 from crossinit_batch.world import JUDGES, PIPELINE
 
 WORLD = Path(crossinit_batch.__file__).parent / "world"

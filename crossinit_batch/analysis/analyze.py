@@ -22,8 +22,8 @@ from crossinit_batch.analysis.page import analysis_page
 from crossinit_batch.analysis.word_pictures import word_pairs
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.device import choose_device
-from crossinit_batch.plan.plan import Plan, frozen_plan
-from crossinit_batch.plan.planned_model import planned_source
+from crossinit_batch.plan.frozen import frozen_plan, planned_source
+from crossinit_batch.plan.plan import Plan
 from crossinit_batch.report.write import render_summary
 from crossinit_batch.storage.publication import publishing
 from crossinit_batch.storage.store import Store

@@ -16,8 +16,8 @@ from crossinit_batch.messages import unknown
 from crossinit_batch.methods.embedding.initial_vector import InitialVector
 from crossinit_batch.methods.embedding.losses import read_trajectory
 from crossinit_batch.plan.plan import Job, Plan
-from crossinit_batch.report.stored_embedding import stored_embedding, stored_file
-from crossinit_batch.storage.receipts import read_receipt
+from crossinit_batch.report.stored_embedding import stored_embedding
+from crossinit_batch.storage.receipts import read_receipt, stored_file
 from crossinit_batch.storage.store import Store
 
 
@@ -86,7 +86,7 @@ def _check_names(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _receipt_name(job: Job) -> str:
-    return f"{layout.embedding_folder(*job.key)}/{layout.RECEIPT_FILE}"
+    return f"{layout.artifact_folder(*job.key)}/{layout.RECEIPT_FILE}"
 
 
 def _evenly(jobs: Sequence[Job], limit: int) -> list[Job]:

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from crossinit_batch.digest import image_seed
 from crossinit_batch.errors import RequestError
+from crossinit_batch.methods.embedding.conditioning import encode_prompt
 from crossinit_batch.methods.embedding.initial_vector import InitialVector, mean_embedding
+from crossinit_batch.methods.embedding.settings import InitSettings
 from crossinit_batch.model.base_model import BaseModel
-from crossinit_batch.model.sampling import denoise, encode_prompt
+from crossinit_batch.model.sampling import denoise
 from crossinit_batch.plan.plan import Plan
-from crossinit_batch.settings import InitSettings
 
 PROMPT = "a photo of {}"
 DEFAULT_WORDS = ("person", "face", "Anne Hathaway", "Tom Hanks", "beach")

@@ -39,7 +39,7 @@ def train(
             "detector, recogniser, attributes, clip."
         ),
     ] = None,
-    share: Annotated[float, typer.Option(min=0.001, max=10, help="This share of the pictures and steps.")] = 1.0,
+    shard: Annotated[float, typer.Option(min=0.001, max=10, help="This share of the pictures and steps.")] = 1.0,
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads of a process.")] = 1,
     processes: Annotated[
         int, typer.Option(min=1, max=64, help="Processes that share the U-Net's batches, on a CPU.")
@@ -60,7 +60,7 @@ def train(
     from crossinit_batch.model.device import choose_device
 
     torch.set_num_threads(threads)
-    recipe = Recipe() if share == 1.0 else Recipe().scaled(share)
+    recipe = Recipe() if shard == 1.0 else Recipe().scaled(shard)
     training = Training(
         folder,
         seed=seed,

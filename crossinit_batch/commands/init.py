@@ -29,7 +29,8 @@ def init_vector(
     Norms, and cosines with the raw mean of the names and with the words face and person.
     """
     go_offline(offline)
-    from crossinit_batch.settings import InitSettings, ModelSettings
+    from crossinit_batch.methods.embedding.settings import InitSettings
+    from crossinit_batch.settings import ModelSettings
 
     init = InitSettings.from_options(
         names=str(names.resolve()) if names else None,

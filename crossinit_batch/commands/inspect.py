@@ -25,12 +25,12 @@ def plan(
     Jobs, counts, the work, what is done, new or stale and why, and an estimate of the time.
     """
     go_offline(offline)
-    from crossinit_batch.engines.launcher import parse_share
     from crossinit_batch.manifest.load import load_manifest
+    from crossinit_batch.plan.shard import parse_shard
     from crossinit_batch.runner.overview import overview_of, print_overview
 
     loaded = load_manifest(manifest)
-    overview = overview_of(loaded, devices, workers, parse_share(shard) if shard else None)
+    overview = overview_of(loaded, devices, workers, parse_shard(shard) if shard else None)
     print_overview(overview, out(), as_json=json)
 
 
@@ -68,7 +68,7 @@ def verify(
 
     Exits with 1 where one does not match.
     """
-    from crossinit_batch.plan.plan import read_plan
+    from crossinit_batch.plan.frozen import read_plan
     from crossinit_batch.report.verify import repair as set_aside
     from crossinit_batch.report.verify import verify as verify_store
     from crossinit_batch.runner.overview import print_verification

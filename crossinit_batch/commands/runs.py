@@ -139,7 +139,7 @@ def render(
     """
     go_offline(offline)
     from crossinit_batch.manifest.prompts import load_prompts
-    from crossinit_batch.plan.imported import find_embeddings, plan_given
+    from crossinit_batch.plan.imported import find_artifacts, plan_imported
     from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
 
     drawn = RenderSettings.from_options(
@@ -154,7 +154,7 @@ def render(
         quality=quality,
     )
     texts = load_prompts(prompts, Path.cwd())
-    folder = find_embeddings(embeddings, allow_pickle=allow_pickle)
+    folder = find_artifacts(embeddings, allow_pickle=allow_pickle)
     if model is not None:
         settings = ModelSettings(id=model, revision=revision)
     else:
@@ -165,7 +165,7 @@ def render(
     from crossinit_batch.storage.store import Store
 
     plan_it = partial(
-        plan_given,
+        plan_imported,
         folder,
         name=name,
         model=settings,
@@ -236,8 +236,8 @@ def report(output: OutputArgument, json: Json = False) -> None:
 def _latest_unfinished(folder: Path) -> str:
     """The output folder below `folder` whose plan was written last and is not finished."""
     from crossinit_batch import layout
+    from crossinit_batch.plan.frozen import read_plan
     from crossinit_batch.plan.inventory import take_inventory
-    from crossinit_batch.plan.plan import read_plan
     from crossinit_batch.storage.store import Store
 
     plans = sorted(folder.glob(f"**/{layout.PLAN}"), key=lambda path: path.stat().st_mtime, reverse=True)

@@ -11,25 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crossinit_batch.console.safe_stream import SafeStream
-from crossinit_batch.console.tally import Clock, Tally, duration
-from crossinit_batch.events import (
-    CheckpointSaved,
-    DenoiseStepDone,
-    EmbeddingDone,
-    Event,
-    ImagesDone,
-    ImagesJudged,
-    JobFailed,
-    Note,
-    RunFinished,
-    RunInterrupted,
-    RunStarted,
-    ScoresDone,
-    StepDone,
-    StorageRetried,
-    Warned,
-)
-from crossinit_batch.messages import printable, printable_lines, redact_url, redact_urls
+from crossinit_batch.console.tally import Clock, Tally
+from crossinit_batch.events import CheckpointSaved, DenoiseStepDone, ArtifactDone, Event, ImagesDone, ImagesJudged, JobFailed, Note, RunFinished, RunInterrupted, RunStarted, ScoresDone, StepDone, StorageRetried, Warned
+from crossinit_batch.messages import count, duration, printable, printable_lines, redact_url, redact_urls
 
 Now = Callable[[], datetime]
 
@@ -100,7 +84,7 @@ def sentences(event: Event, tally: Tally) -> list[str]:
         case DenoiseStepDone(step=step, steps=steps):
             pictures = count(event.images, "image")
             return [f"{printable(event.method)}: drawing {pictures}, step {step}/{steps}; {_overall(tally)}"]
-        case EmbeddingDone():
+        case ArtifactDone():
             took = f"{event.seconds:.1f} s" if event.seconds < 10 else duration(event.seconds)
             done = f"embedding done in {took}"
             return [f"{printable(event.method)}: {printable(event.identity)}: {done} ({_embeddings(tally)})"]
@@ -130,12 +114,6 @@ def sentences(event: Event, tally: Tally) -> list[str]:
         case RunInterrupted():
             resume = f"go on with: crossinit resume {shlex.quote(place(event.output))}"
             return [*_labelled(f"stopped by {printable(event.signal)}", event.saved), resume]
-
-
-def count(number: int, noun: str) -> str:
-    """1 image, 2 images, 2 identities."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"
 
 
 def people(identities: tuple[str, ...], most: int = 3) -> str:

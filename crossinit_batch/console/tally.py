@@ -7,19 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from crossinit_batch.events import (
-    DenoiseStepDone,
-    EmbeddingDone,
-    Event,
-    ImagesDone,
-    ImagesJudged,
-    JobFailed,
-    RunFinished,
-    RunInterrupted,
-    RunStarted,
-    ScoresDone,
-    StepDone,
-)
+from crossinit_batch.events import DenoiseStepDone, ArtifactDone, Event, ImagesDone, ImagesJudged, JobFailed, RunFinished, RunInterrupted, RunStarted, ScoresDone, StepDone
 
 Clock = Callable[[], float]
 
@@ -133,7 +121,7 @@ class Tally:
             case ScoresDone():
                 self.scores += event.images
                 self._worked(self._judged.pace, self._judged.store(event.images))
-            case EmbeddingDone():
+            case ArtifactDone():
                 self.embeddings += 1
                 self._forget(event.method, event.identity)
             case JobFailed():
@@ -207,13 +195,3 @@ class Tally:
         if self._last_work is not None:
             pace.add(now - self._last_work, work)
         self._last_work = now
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them, the two largest units: 34 s, 12 min 3 s, 1 h 12 min, 3 d 4 h."""
-    minutes, second = divmod(max(round(seconds), 0), 60)
-    hours, minute = divmod(minutes, 60)
-    day, hour = divmod(hours, 24)
-    parts = [(day, "d"), (hour, "h"), (minute, "min"), (second, "s")]
-    first = next((index for index, (number, _) in enumerate(parts) if number), len(parts) - 1)
-    return " ".join(f"{n} {unit}" for n, unit in parts[first : first + 2] if n) or "0 s"

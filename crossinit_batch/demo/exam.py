@@ -1,4 +1,4 @@
-"""What judges say of pictures whose truth is known: shares right with intervals, and sheets to look at."""
+"""What judges say of pictures whose truth is known: fractions right with intervals, and sheets to look at."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def judge_all(panel: Panel, pictures: NDArray[np.uint8], known: Tensor) -> Answe
 
 def interval(right: Tensor) -> dict[str, float | None]:
     """The mean of a table whose rows are persons, with a 95 % bootstrap interval over persons."""
-    shares = right.double().flatten(1).mean(dim=1).numpy()
-    (found,) = estimates([Ratio(shares, np.ones_like(shares))])
+    fractions = right.double().flatten(1).mean(dim=1).numpy()
+    (found,) = estimates([Ratio(fractions, np.ones_like(fractions))])
     assert found is not None
     return {"mean": found.value, "low": found.low, "high": found.high}
 
 
 def figures(answers: Answers, truth: Tensor) -> dict[str, Any]:
-    """Shares right: the person on photo prompts and on all, each attribute, and all attributes at once."""
+    """Fractions right: the person on photo prompts and on all, each attribute, and all attributes at once."""
     photo = [number for number, scene in enumerate(SCENES) if scene.style == "photo"]
     who, what = answers.identity(truth), answers.attributes()
     return {

@@ -1,6 +1,6 @@
 """The base model on famous names: does it draw the right one of them, and what the prompt asks for.
 
-The judges are asked the same of true drawings, which tells what they can tell at best.
+The judges are asked the same of true drawings, which shows how good they are at best.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from crossinit_batch.demo.exam import SCENES, figures, judge_all, references, sh
 from crossinit_batch.demo.judges.demo_judges import Panel
 from crossinit_batch.demo.training.captions import prompt_of
 from crossinit_batch.demo.training.dataset import SIDE, famous_names
+from crossinit_batch.methods.embedding.conditioning import encode_prompt
 from crossinit_batch.model.base_model import BaseModel
-from crossinit_batch.model.sampling import denoise, encode_prompt
+from crossinit_batch.model.sampling import denoise
 from crossinit_batch.settings import RenderSettings
 
 RENDER = RenderSettings(images_per_prompt=1, steps=25, guidance=3.0)

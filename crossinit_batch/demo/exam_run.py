@@ -21,8 +21,10 @@ from crossinit_batch.demo.judges.demo_judges import Panel
 from crossinit_batch.demo.training.captions import prompt_of
 from crossinit_batch.demo.training.dataset import SIDE
 from crossinit_batch.errors import RequestError
-from crossinit_batch.plan.inventory import JobState, take_inventory
-from crossinit_batch.plan.plan import Plan, read_plan
+from crossinit_batch.plan.frozen import read_plan
+from crossinit_batch.plan.inventory import take_inventory
+from crossinit_batch.plan.plan import Plan
+from crossinit_batch.plan.task import JobState
 from crossinit_batch.storage.receipts import Receipt, read_receipt
 from crossinit_batch.storage.store import Store
 
@@ -49,7 +51,7 @@ def examine_run(
         done = [state for state in states if inventory.is_done(state) and state.job.identity in truth]
         if not done:
             raise RequestError(
-                f"{store}: {method.name} has no finished person of {faces / TRUTH}", "Finish the run first."
+                f"{store}: {method.name} has no finished identity of {faces / TRUTH}", "Finish the run first."
             )
         drawn = np.stack([_pictures(store, plan, state, numbers) for state in done])
         rows = torch.tensor([list(truth).index(state.job.identity) for state in done])
@@ -97,7 +99,7 @@ def _pictures(store: Store, plan: Plan, state: JobState, numbers: list[int]) -> 
 
 
 def _source(faces: Path, name: str) -> NDArray[np.uint8]:
-    """The picture that a person was learned from, (64, 64, 3)."""
+    """The picture that an identity was learned from, (64, 64, 3)."""
     return _pixels(next(path for path in faces.glob(f"{name}.*") if path.suffix in (".png", ".jpg")).read_bytes())
 
 
@@ -108,8 +110,8 @@ def _pixels(data: bytes) -> NDArray[np.uint8]:
 
 
 def _receipts(store: Store, states: list[JobState]) -> dict[str, float]:
-    """What receipts tell of a method: seconds an embedding, and Fig. 2's scale and orientation."""
-    names = [f"{layout.embedding_folder(*state.job.key)}/{layout.RECEIPT_FILE}" for state in states]
+    """What receipts report of a method: seconds an embedding, and Fig. 2's scale and orientation."""
+    names = [f"{layout.artifact_folder(*state.job.key)}/{layout.RECEIPT_FILE}" for state in states]
     receipts = [receipt for name in names if (receipt := read_receipt(store, name)) is not None]
 
     def over_tokens(fact: str) -> float:

@@ -41,7 +41,7 @@ def run_batches(context: RunContext, source: ModelSource | None, placement: Plac
 def _left(context: RunContext, placement: Placement) -> list[JobBatch]:
     """Our batches that have something left to do."""
     pending = set(context.pending_batches)
-    return [batch for batch in batches_of(context.plan, placement.share) if batch in pending]
+    return [batch for batch in batches_of(context.plan, placement.shard) if batch in pending]
 
 
 def _briefs(context: RunContext, source: ModelSource | None, placement: Placement) -> list[Brief]:

@@ -7,64 +7,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crossinit_batch.errors import RequestError
+from crossinit_batch.plan.shard import Shard
 
 COUNT_VARIABLE = "CROSSINIT_SHARDS"
 """How many shards there are, where a scheduler tells its tasks only their number."""
 
 
 @dataclass(frozen=True)
-class Share:
-    """Part `index` (from 0) of `count` equal parts of a run."""
-
-    index: int
-    count: int
-
-    def __str__(self) -> str:
-        return f"{self.index + 1}/{self.count}"
-
-    @property
-    def part(self) -> str:
-        """Its name in the output folder."""
-        return f"shard-{self.index + 1}-of-{self.count}"
-
-    def split(self, index: int, count: int) -> Share:
-        """Part `index` of `count` equal parts of this one."""
-        return Share(self.index * count + index, self.count * count)
-
-
-@dataclass(frozen=True)
 class Launch:
     """A process among others that a launcher has started: its part, and its number on this machine."""
 
-    share: Share
+    shard: Shard
     local_rank: int
     launcher: str
-
-
-def parse_share(text: str) -> Share:
-    """The share of an option like 3/16; RequestError for anything else."""
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip(), re.ASCII)
-    number, count = (int(part) for part in match.groups()) if match else (0, 0)
-    if not 1 <= number <= count:
-        raise RequestError(f"--shard {text!r} is no part of a whole", "Write it like 3/16: the third of sixteen.")
-    return Share(number - 1, count)
 
 
 def find_launch(environ: Mapping[str, str]) -> Launch | None:
     """The place among the processes of `accelerate launch`, torchrun or srun, or None where there is no launcher."""
     if "RANK" in environ and "WORLD_SIZE" in environ:
-        share = _share(environ, "RANK", "WORLD_SIZE")
-        return Launch(share, _number(environ, "LOCAL_RANK", 0), "WORLD_SIZE (accelerate launch, torchrun)")
+        shard = _shard(environ, "RANK", "WORLD_SIZE")
+        return Launch(shard, _number(environ, "LOCAL_RANK", 0), "WORLD_SIZE (accelerate launch, torchrun)")
     if "SLURM_PROCID" not in environ or "SLURM_NTASKS" not in environ or _is_batch_script(environ):
         return None
     count = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in environ else "SLURM_NTASKS"
-    share = _share(environ, "SLURM_PROCID", count)
-    if share.count == 1:
+    shard = _shard(environ, "SLURM_PROCID", count)
+    if shard.count == 1:
         return None
-    return Launch(share, _number(environ, "SLURM_LOCALID", 0), "SLURM_NTASKS (srun)")
+    return Launch(shard, _number(environ, "SLURM_LOCALID", 0), "SLURM_NTASKS (srun)")
 
 
-def find_share(environ: Mapping[str, str]) -> Share | None:
+def find_shard(environ: Mapping[str, str]) -> Shard | None:
     """The part that an array task of Slurm or an indexed Kubernetes job has, or None where there is neither."""
     if "SLURM_ARRAY_TASK_ID" in environ:
         return _slurm_array(environ)
@@ -74,7 +46,7 @@ def find_share(environ: Mapping[str, str]) -> Share | None:
                 "JOB_COMPLETION_INDEX is set, but not how many there are",
                 f"Set {COUNT_VARIABLE} to the job's `completions`, or say --shard; --shard 1/1 does everything.",
             )
-        return _share(environ, "JOB_COMPLETION_INDEX", COUNT_VARIABLE)
+        return _shard(environ, "JOB_COMPLETION_INDEX", COUNT_VARIABLE)
     return None
 
 
@@ -83,7 +55,7 @@ def _is_batch_script(environ: Mapping[str, str]) -> bool:
     return "SLURM_JOB_ID" in environ and "SLURM_STEP_ID" not in environ
 
 
-def _slurm_array(environ: Mapping[str, str]) -> Share:
+def _slurm_array(environ: Mapping[str, str]) -> Shard:
     """--array=0-15, 1-16 or 0-30:2 alike; a list such as 1,5,7 has no even steps and is refused."""
     task, count = _number(environ, "SLURM_ARRAY_TASK_ID"), _number(environ, "SLURM_ARRAY_TASK_COUNT")
     first, last = _number(environ, "SLURM_ARRAY_TASK_MIN", 0), _number(environ, "SLURM_ARRAY_TASK_MAX", -1)
@@ -96,17 +68,17 @@ def _slurm_array(environ: Mapping[str, str]) -> Share:
             "which is no even row",
             "Submit it as --array=0-15 or with an even step, or say --shard.",
         )
-    return Share(index, count)
+    return Shard(index, count)
 
 
-def _share(environ: Mapping[str, str], index: str, count: str) -> Share:
-    share = Share(_number(environ, index), _number(environ, count))
-    if not 0 <= share.index < share.count:
+def _shard(environ: Mapping[str, str], index: str, count: str) -> Shard:
+    shard = Shard(_number(environ, index), _number(environ, count))
+    if not 0 <= shard.index < shard.count:
         raise RequestError(
-            f"{index} is {share.index} and {count} is {share.count}, which is no part of a whole",
+            f"{index} is {shard.index} and {count} is {shard.count}, which is no part of a whole",
             f"Unset {index} to run alone, or say --shard.",
         )
-    return share
+    return shard
 
 
 def _number(environ: Mapping[str, str], name: str, default: int | None = None) -> int:

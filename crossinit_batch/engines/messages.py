@@ -7,8 +7,8 @@ from typing import Any
 
 from crossinit_batch.model.counters import Counters
 from crossinit_batch.model.source import ModelSource
-from crossinit_batch.plan.inventory import JobState
 from crossinit_batch.plan.plan import JobBatch, Plan
+from crossinit_batch.plan.task import JobState
 from crossinit_batch.storage.leases import Claim
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import torch
 
-from crossinit_batch.engines.launcher import Launch, Share, find_launch, find_share, parse_share
+from crossinit_batch.engines.launcher import Launch, find_launch, find_shard
 from crossinit_batch.errors import RequestError
 from crossinit_batch.model.device import all_devices, choose_device, known_device
-from crossinit_batch.plan.crew import Crew
+from crossinit_batch.plan.shard import Shard, parse_shard
+from crossinit_batch.plan.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ class Placement:
 
     devices: tuple[str, ...]
     supervised: bool
-    share: Share | None
+    shard: Shard | None
 
     @property
-    def part(self) -> str | None:
-        """The name of our share in the output folder, None where we do everything."""
-        return self.share.part if self.share else None
+    def shard_name(self) -> str | None:
+        """The name of our shard in the output folder, None where we do everything."""
+        return self.shard.name if self.shard else None
 
     @property
     def first_device(self) -> torch.device:
@@ -54,9 +55,9 @@ class Placement:
         return torch.device(self.devices[0])
 
     @property
-    def crew(self) -> Crew:
+    def workers(self) -> Workers:
         """The workers in numbers."""
-        return Crew(len(self.devices), len(set(self.devices)))
+        return Workers(len(self.devices), len(set(self.devices)))
 
     @property
     def sharing(self) -> int:
@@ -73,21 +74,21 @@ class Placement:
 def place(options: RunOptions, environ: Mapping[str, str]) -> Placement:
     """Where a run goes, as asked for and as a launcher or scheduler says; RequestError where these contradict."""
     launch = find_launch(environ)
-    share = parse_share(options.shard) if options.shard else find_share(environ)
+    shard = parse_shard(options.shard) if options.shard else find_shard(environ)
     if launch is not None:
-        return _launched(options, launch, share, environ)
+        return _launched(options, launch, shard, environ)
     if options.device is not None and (options.devices or options.workers):
         raise RequestError("--device names the one device of a run", "Use --devices and --workers without it.")
     if options.device is not None:
-        return Placement((str(choose_device(options.device)),), False, share)
+        return Placement((str(choose_device(options.device)),), False, shard)
     devices = _named(options.devices) if options.devices else all_devices()
     count = options.workers or len(devices)
     devices = tuple(devices[number % len(devices)] for number in range(count))
     supervised = count > 1 or options.workers is not None or options.devices is not None
-    return Placement(devices, supervised, share)
+    return Placement(devices, supervised, shard)
 
 
-def _launched(options: RunOptions, launch: Launch, share: Share | None, environ: Mapping[str, str]) -> Placement:
+def _launched(options: RunOptions, launch: Launch, shard: Shard | None, environ: Mapping[str, str]) -> Placement:
     """One process of a launcher: one worker, on the device with the process's number on this machine.
 
     The launcher's processes split the shard of an array task among them; a Kubernetes index counts the same pods
@@ -95,13 +96,13 @@ def _launched(options: RunOptions, launch: Launch, share: Share | None, environ:
     """
     if options.devices or options.workers:
         raise RequestError(
-            f"{launch.launcher} says that a launcher starts the processes here, {launch.share.count} of them: "
+            f"{launch.launcher} says that a launcher starts the processes here, {launch.shard.count} of them: "
             "--devices and --workers do not go with it",
             "Leave them out: each process takes its part and one device. Or start crossinit without the launcher.",
         )
-    if share is not None and not options.shard and "SLURM_ARRAY_TASK_ID" not in environ:
-        share = None
-    whole = share.split(launch.share.index, launch.share.count) if share else launch.share
+    if shard is not None and not options.shard and "SLURM_ARRAY_TASK_ID" not in environ:
+        shard = None
+    whole = shard.split(launch.shard.index, launch.shard.count) if shard else launch.shard
     if options.device is not None:
         device = str(choose_device(options.device))
     else:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from multiprocessing.connection import wait
 
-from crossinit_batch.engines.messages import Brief, Lost, Ready, Refused, Stopped, Task, TaskDone
+from crossinit_batch.engines.messages import Brief, Lost, Ready, Refused, Stopped, TaskDone
 from crossinit_batch.engines.worker_process import Hand
 from crossinit_batch.errors import Interrupted
 from crossinit_batch.events import Event, JobFailed, Note, Warned
@@ -20,6 +20,7 @@ from crossinit_batch.model.counters import Counters
 from crossinit_batch.plan.inventory import Inventory, take_inventory
 from crossinit_batch.plan.plan import JobBatch
 from crossinit_batch.plan.schedule import longest_first
+from crossinit_batch.plan.task import Task
 from crossinit_batch.worker.context import RunContext
 
 MOST_ATTEMPTS = 3

@@ -11,11 +11,12 @@ from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from crossinit_batch.engines.messages import Brief, Lost, Ready, Refused, Stop, Stopped, Task, TaskDone
+from crossinit_batch.engines.messages import Brief, Lost, Ready, Refused, Stop, Stopped, TaskDone
 from crossinit_batch.errors import CrossinitError, DeviceLost, Interrupted
 from crossinit_batch.model.counters import Counters
 from crossinit_batch.model.device import choose_device
 from crossinit_batch.plan.inventory import Inventory
+from crossinit_batch.plan.task import Task
 from crossinit_batch.storage.store import Store
 from crossinit_batch.worker.context import RunContext
 from crossinit_batch.worker.stopping import StopRequest

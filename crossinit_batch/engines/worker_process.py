@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
-from crossinit_batch.engines.messages import Brief, Lost, Stop, Stopped, Task
+from crossinit_batch.engines.messages import Brief, Lost, Stop, Stopped
 from crossinit_batch.engines.process_start import begin
+from crossinit_batch.plan.task import Task
 
 SERVE = "crossinit_batch.engines.serve:serve"
 """The function that is a worker's life, by its name: what it imports takes long, and only the worker needs it."""

@@ -12,7 +12,6 @@ from crossinit_batch.digest import digest_of
 from crossinit_batch.errors import ModelError, RequestError
 from crossinit_batch.model.files import file_digest
 from crossinit_batch.model.source import hub_folder
-from crossinit_batch.plan.plan import PlannedJudges
 from crossinit_batch.settings import DEFAULT_CLIP, DEMO_JUDGE, EvaluationSettings, IdentitySettings, PromptSettings
 from crossinit_batch.storage.failures import reason_of
 from crossinit_batch.world import JUDGES
@@ -44,20 +43,27 @@ def bundled_judge(name: str) -> Path:
     return JUDGES / name
 
 
-def planned_judges(settings: EvaluationSettings | None, *, fetch: bool = True) -> PlannedJudges | None:
+@dataclass(frozen=True)
+class JudgeFiles:
+    """What the judges of some settings are: the SHA-256 of the networks' files, for CLIP the digest of its files."""
+
+    detector: str = ""
+    recogniser: str = ""
+    clip: str = ""
+
+
+def judge_files(settings: EvaluationSettings, *, fetch: bool = True) -> JudgeFiles:
     """What the judges of these settings are; CLIP is fetched where it is not here and `fetch` allows it.
 
     RequestError for a file that is not there. A CLIP model that is not on this machine is "unknown".
     """
-    if settings is None or (settings.identity is None and settings.prompt is None):
-        return None
     detector = recogniser = clip = ""
     if settings.identity is not None:
         detector, recogniser = _face_networks(settings.identity)
     if settings.prompt is not None:
         folder = clip_folder(settings.prompt, fetch)
         clip = _clip_digest(folder, fetch) if folder else "unknown"
-    return PlannedJudges(settings=settings, detector=detector, recogniser=recogniser, clip=clip)
+    return JudgeFiles(detector, recogniser, clip)
 
 
 def _face_networks(settings: IdentitySettings) -> tuple[str, str]:
@@ -134,20 +140,20 @@ def _clip_digest(folder: Path, remember: bool) -> str:
     return digest_of("clip", {name: file_digest(path, remember) for name, path in files.items()})
 
 
-def check_judges(planned: PlannedJudges) -> None:
+def check_judges(settings: EvaluationSettings, files: JudgeFiles) -> None:
     """Open the networks once, so that a file of another layout is refused before any work; RequestError."""
-    _face_judge(planned, "cpu")
+    _face_judge(settings, files, "cpu")
 
 
-def _face_judge(planned: PlannedJudges, device: str) -> FaceJudge | None:
-    """Who was planned to judge faces."""
-    settings = planned.settings.identity
+def _face_judge(asked: EvaluationSettings, files: JudgeFiles, device: str) -> FaceJudge | None:
+    """The judge of faces, which must be of these files."""
+    settings = asked.identity
     if settings is None:
         return None
     if settings.pack is not None:
         from crossinit_batch.evaluation.insightface_pack import InsightFacePack
 
-        if _face_networks(settings)[1] != planned.recogniser:
+        if _face_networks(settings)[1] != files.recogniser:
             raise _changed(settings.pack)
         return InsightFacePack(Path(settings.pack), settings.confidence, device)
     from crossinit_batch.evaluation.detection import FaceDetector
@@ -156,28 +162,28 @@ def _face_judge(planned: PlannedJudges, device: str) -> FaceJudge | None:
     from crossinit_batch.evaluation.recognition import Recogniser
 
     found, known = detector_file(settings), recogniser_file(settings)
-    detector = FaceDetector(Network(_planned_bytes(found, planned.detector), found.name, device), settings.confidence)
-    recogniser = Recogniser(Network(_planned_bytes(known, planned.recogniser), known.name, device), settings.layout)
+    detector = FaceDetector(Network(_planned_bytes(found, files.detector), found.name, device), settings.confidence)
+    recogniser = Recogniser(Network(_planned_bytes(known, files.recogniser), known.name, device), settings.layout)
     return NetworkPair(detector, recogniser)
 
 
 @dataclass(frozen=True)
 class Judges:
-    """The judges that a plan names, loaded; None for a score that nobody gives."""
+    """The judges, loaded; None for a score that nobody gives."""
 
     faces: FaceJudge | None
     prompt: PromptJudge | None
 
     @classmethod
-    def load(cls, planned: PlannedJudges, device: torch.device) -> Judges:
+    def load(cls, asked: EvaluationSettings, files: JudgeFiles, device: torch.device) -> Judges:
         """Load them; RequestError where a file is another than the one that was planned."""
-        faces = _face_judge(planned, str(device))
-        settings, prompt = planned.settings.prompt, None
+        faces = _face_judge(asked, files, str(device))
+        settings, prompt = asked.prompt, None
         if settings is not None:
             from crossinit_batch.evaluation.similarity import PromptJudge
 
             folder = clip_folder(settings, fetch=True)
-            if folder is None or _clip_digest(folder, remember=True) != planned.clip:
+            if folder is None or _clip_digest(folder, remember=True) != files.clip:
                 raise _changed(settings.model)
             prompt = PromptJudge(folder, device)
         return cls(faces, prompt)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pictures in files: reading photographs safely in sRGB, and writing PNG, WebP and JPEG with their settings."""

@@ -7,12 +7,12 @@ import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from crossinit_batch.errors import PhotographError
 from crossinit_batch.images.kind import AGAIN, SAVE, kind_of, reader_of
@@ -32,16 +32,7 @@ THUMBNAIL_QUALITY = 88
 _SMALLER = "make it smaller; 1024 pixels a side are plenty"
 _ALONE = "save the one you want as its own JPEG or PNG file"
 
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_ORIENTATION, _SUBFILE, _DNG_VERSION = 0x0112, 0x00FE, 0xC612  # EXIF and TIFF tags
+_SUBFILE, _DNG_VERSION = 0x00FE, 0xC612  # TIFF tags
 _warnings_lock = threading.Lock()
 
 
@@ -60,7 +51,8 @@ def open_photograph(data: bytes, name: str) -> Image.Image:
             image = reader_of(kind, name)(io.BytesIO(data), "")
             _check_header(image, kind, name)
             image.load()
-            return as_srgb(_upright(image))
+            _turn_upright(image)
+            return as_srgb(image)
         except PhotographError:
             raise
         except Exception as error:  # on damaged bytes, codecs raise nearly every type there is
@@ -154,11 +146,9 @@ def _damaged(error: Exception, kind: str, name: str) -> PhotographError:
     return PhotographError(f"{name}: damaged {kind} picture: {text[:120]}", f"{AGAIN}, or {SAVE}")
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """The loaded picture turned as its EXIF orientation says; unreadable EXIF says nothing."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # parsing damaged EXIF raises nearly every type there is
-        orientation = 1
-    method = _TRANSPOSE.get(orientation)
-    return image if method is None else image.transpose(method)
+def _turn_upright(image: Image.Image) -> None:
+    """Turn the loaded picture in place by its EXIF orientation; unreadable EXIF is ignored."""
+    # Damaged EXIF raises nearly every type there is. Pillow turns the pixels before it rewrites the tags, so that a
+    # readable orientation counts whatever the other tags are.
+    with suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)

@@ -16,11 +16,12 @@ from crossinit_batch.manifest.naming import id_of, problem_of_id
 from crossinit_batch.manifest.paths import Refused, local_path, location, problem_of_text
 from crossinit_batch.manifest.prompts import problem_of_spec, prompts_path, read_prompt_file, read_prompt_list
 from crossinit_batch.manifest.reader import Reader
-from crossinit_batch.manifest.schema import ManifestFile, ManifestHead
+from crossinit_batch.manifest.schema import ManifestHead, manifest_file
 from crossinit_batch.manifest.yaml_nodes import ListNode, MapNode, Node
 from crossinit_batch.manifest.yaml_tree import parse
 from crossinit_batch.messages import quoted
-from crossinit_batch.methods import PRESETS, Method
+from crossinit_batch.methods.planned import LearnedMethod
+from crossinit_batch.methods.registry import presets
 from crossinit_batch.prompts import PROMPT_SETS, Prompt
 from crossinit_batch.settings import ComputeSettings, EvaluationSettings, ModelSettings, RenderSettings
 from crossinit_batch.storage.text_file import read_text
@@ -36,7 +37,7 @@ class Manifest:
     output: str
     seed: int
     identities: tuple[Identity, ...]
-    methods: tuple[Method, ...]
+    methods: tuple[LearnedMethod, ...]
     prompts: tuple[Prompt, ...]
     render: RenderSettings
     compute: ComputeSettings
@@ -65,7 +66,7 @@ class _Loader:
         self.reader, self.root, self.path, self.folder = reader, root, path, path.parent
 
     def load(self, text: str) -> Manifest:
-        values, meant = self.reader.fields(self.root, ManifestFile, "")
+        values, meant = self.reader.fields(self.root, manifest_file(), "")
         own = {word: value for word, value in values.items() if word in ManifestHead.model_fields}
         head = self.reader.validated(self.root, ManifestHead, "", own, set())
         if "identities" not in values and "identities" not in meant:
@@ -131,11 +132,11 @@ class _Loader:
             return read_people(self.reader, node, values, self.folder)
         return ()
 
-    def methods(self, values: Any) -> tuple[Method, ...]:
+    def methods(self, values: Any) -> tuple[LearnedMethod, ...]:
         node = self.root.values.get("methods")
         if isinstance(node, ListNode) and isinstance(values, list):
             return read_methods(self.reader, node, values, self.folder)
-        return (Method("cross-init", "cross-init", PRESETS["cross-init"]),)
+        return (LearnedMethod("cross-init", "cross-init", presets()["cross-init"]),)
 
     def prompts(self, spec: Any) -> tuple[Prompt, ...]:
         node = self.root.values.get("prompts")

@@ -10,42 +10,44 @@ from typing import Any
 from crossinit_batch.manifest.naming import problem_of_method_name
 from crossinit_batch.manifest.paths import Refused, local_path, problem_of_text
 from crossinit_batch.manifest.reader import BAD, Reader
-from crossinit_batch.manifest.schema import MethodEntry
+from crossinit_batch.manifest.schema import MethodEntry, nested
 from crossinit_batch.manifest.yaml_nodes import ListNode, MapNode, Node, TextNode
 from crossinit_batch.messages import did_you_mean, quoted, unknown
-from crossinit_batch.methods import PRESETS, Method
-from crossinit_batch.settings import EmbeddingSettings, InitSettings
+from crossinit_batch.methods.planned import LearnedMethod
+from crossinit_batch.methods.registry import presets
+from crossinit_batch.settings import LocalFile, Settings
 
 
-def read_methods(reader: Reader, node: ListNode, entries: list[Any], folder: Path) -> tuple[Method, ...]:
+def read_methods(reader: Reader, node: ListNode, entries: list[Any], folder: Path) -> tuple[LearnedMethod, ...]:
     """The methods of a list, given its entries as read; paths are relative to `folder`."""
     if not entries:
         reader.report(node, "methods", "the list is empty: remove the key for [cross-init]")
-    methods: list[Method] = []
+    methods: list[LearnedMethod] = []
     lines: dict[str, int] = {}
     for i, (item, entry) in enumerate(zip(node.items, entries, strict=True)):
         if entry is BAD:
             continue
         key = f"methods[{i}]"
         if isinstance(item, MapNode):
-            place, names = item.values["name"], [name for name, _ in unfolded(item, entry)]
+            at, names = item.values["name"], [name for name, _ in unfolded(item, entry)]
             found = _variations(reader, item, entry, key, folder)
         else:
-            place, names = item, [entry]
+            at, names = item, [entry]
             found = _preset(reader, item, entry, key)
         for name in names:
             folded = name.casefold()
             if folded in lines:
-                reader.report(place, key, f"the name {quoted(name)} is also used on line {lines[folded]}")
-            lines.setdefault(folded, place.line)
+                reader.report(at, key, f"the name {quoted(name)} is also used on line {lines[folded]}")
+            lines.setdefault(folded, at.line)
         methods += found
     return tuple(methods)
 
 
-def _preset(reader: Reader, item: Node, name: str, key: str) -> list[Method]:
-    if name in PRESETS:
-        return [Method(name, name, PRESETS[name])]
-    reader.report(item, key, unknown(name, tuple(PRESETS), "method"))
+def _preset(reader: Reader, item: Node, name: str, key: str) -> list[LearnedMethod]:
+    known = presets()
+    if name in known:
+        return [LearnedMethod(name, name, known[name])]
+    reader.report(item, key, unknown(name, tuple(known), "method"))
     return []
 
 
@@ -71,47 +73,71 @@ def _in_a_name(node: Node) -> str:
     return re.sub(r"[^a-z0-9._-]", "", text.lower())
 
 
-def _variations(reader: Reader, item: MapNode, entry: MethodEntry, key: str, folder: Path) -> list[Method]:
+def _variations(reader: Reader, item: MapNode, entry: MethodEntry, key: str, folder: Path) -> list[LearnedMethod]:
     """A preset with what the entry sets itself, once for each value of a list; none where there is no such preset."""
-    place, variants = item.values["name"], unfolded(item, entry)
+    at, variants = item.values["name"], unfolded(item, entry)
     troubles = [problem_of_method_name(name) for name, _ in [(entry.name, {}), *variants]]
     if trouble := next((one for one in troubles if one), None):
-        reader.report(place, f"{key}.name", trouble)
-    use = entry.name if entry.use is None else entry.use
-    if use not in PRESETS:
+        reader.report(at, f"{key}.name", trouble)
+    use, known = entry.name if entry.use is None else entry.use, presets()
+    if use not in known:
         if entry.use is not None:
-            reader.report(item.values["use"], f"{key}.use", unknown(use, tuple(PRESETS), "preset"))
+            reader.report(item.values["use"], f"{key}.use", unknown(use, tuple(known), "preset"))
         elif "use" not in item.values:
-            meant = did_you_mean(use, tuple(PRESETS)) or next(iter(PRESETS))
+            meant = did_you_mean(use, tuple(known)) or next(iter(known))
             message = f"{quoted(use)} is no preset: say which one it varies, such as use: {meant}"
-            reader.report(place, f"{key}.name", message)
+            reader.report(at, f"{key}.name", message)
         return []
-    given = {word: getattr(entry, word) for word in entry.model_fields_set - {"name", "use"}}
-    if "init" in given:
-        given["init"] = _init(reader, item.values["init"], entry.init, f"{key}.init", folder)
-    settings = {word: getattr(PRESETS[use], word) for word in EmbeddingSettings.model_fields}
-    return [Method(name, use, EmbeddingSettings.model_validate({**settings, **given, **own})) for name, own in variants]
+    given: dict[str, Any] = {}
+    for word in entry.model_fields_set - {"name", "use"}:
+        value, info = getattr(entry, word), entry.method.settings.model_fields[word]
+        if inner := nested(info.annotation):
+            value = inner() if isinstance(value, str) else value
+            value = _located(reader, item.values[word], value, f"{key}.{word}", folder)
+        elif file := _local_file(info.metadata):
+            value = _readable(reader, item.values[word], value, f"{key}.{word}", folder, file)
+        given[word] = value
+    preset = known[use]
+    settings = {word: getattr(preset, word) for word in type(preset).model_fields}
+    return [
+        LearnedMethod(name, use, type(preset).model_validate({**settings, **given, **own})) for name, own in variants
+    ]
 
 
-def _init(reader: Reader, node: Node, init: InitSettings | str, key: str, folder: Path) -> InitSettings:
-    """The initial vector's settings; a names file becomes an absolute path that can be read."""
-    if isinstance(init, str):
-        return InitSettings()
-    if init.names is None or not isinstance(node, MapNode):
-        return init
+def _located(reader: Reader, node: Node, settings: Settings, key: str, folder: Path) -> Settings:
+    """Settings whose names of local files have become absolute paths that can be read."""
+    if not isinstance(node, MapNode):
+        return settings
+    found = {}
+    for word in settings.model_fields_set & node.values.keys():
+        file = _local_file(type(settings).model_fields[word].metadata)
+        if file is not None:
+            text = getattr(settings, word)
+            found[word] = _readable(reader, node.values[word], text, f"{key}.{word}", folder, file)
+    return settings.model_copy(update=found)
+
+
+def _local_file(metadata: list[Any]) -> LocalFile | None:
+    return next((mark for mark in metadata if isinstance(mark, LocalFile)), None)
+
+
+def _readable(reader: Reader, node: Node, text: str | None, key: str, folder: Path, file: LocalFile) -> str | None:
+    """The absolute path of a local file that can be read; as it was where it cannot, which is reported."""
+    if text is None:
+        return None
     try:
-        return init.model_copy(update={"names": _names_file(init.names, folder)})
+        return _path_of(text, folder, file.what)
     except (Refused, OSError) as error:
-        reader.report(node.values["names"], f"{key}.names", str(error))
-        return init
+        reader.report(node, key, str(error))
+        return text
 
 
-def _names_file(names: str, folder: Path) -> str:
-    if trouble := problem_of_text(names):
+def _path_of(text: str, folder: Path, what: str) -> str:
+    if trouble := problem_of_text(text):
         raise Refused(trouble)
-    if "://" in names:
-        raise Refused(f"{quoted(names)} is a URL: a names file is a local file")
-    file = Path(local_path(names, folder))
+    if "://" in text:
+        raise Refused(f"{quoted(text)} is a URL: {what} is a local file")
+    file = Path(local_path(text, folder))
     if not file.is_file():
         raise Refused(f"there is no file {quoted(str(file))}")
     with file.open("rb") as stream:

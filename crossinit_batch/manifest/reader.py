@@ -52,9 +52,9 @@ class Reader:
                     inner = _branches(get_args(branch)[0])
                     return [self._read(item, inner, f"{key}[{i}]") for i, item in enumerate(node.items)]
         else:
-            for branch in branches:
-                if isinstance(branch, type) and issubclass(branch, BaseModel):
-                    return self.model(node, branch, key)
+            models = [branch for branch in branches if isinstance(branch, type) and issubclass(branch, BaseModel)]
+            if models:
+                return self.model(node, _meant(node, models), key)
         only_list = all(get_origin(branch) is list for branch in branches)
         hint = f": write [{node.text}]" if only_list and isinstance(node, TextNode) and node.text else ""
         self.report(node, key, f"expected {_described(branches)}, found {found(node)}{hint}")
@@ -114,6 +114,12 @@ class Reader:
             self.source.report(node, _joined(key, word), f"the key {word} is required")
         elif not self.bad(node):
             self.report(node, key, complaint(detail, found(node)))
+
+
+def _meant(node: MapNode, models: list[type[BaseModel]]) -> type[BaseModel]:
+    """Which of several models a mapping is meant to be, by what they say of its words; else the first."""
+    words = {word: value.text for word, value in node.values.items() if isinstance(value, TextNode)}
+    return next((model for model in models if len(models) > 1 and model.is_meant(words)), models[0])  # type: ignore[attr-defined]
 
 
 def _joined(key: str, word: str) -> str:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import functools
+import operator
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, WithJsonSchema, create_model, field_validator
 
 from crossinit_batch.manifest.naming import ID_PATTERN, METHOD_PATTERN
-from crossinit_batch.methods import PRESETS
-from crossinit_batch.settings import (
-    ComputeSettings,
-    EmbeddingSettings,
-    EvaluationSettings,
-    InitSettings,
-    ModelSettings,
-    RenderSettings,
-    Settings,
-)
+from crossinit_batch.methods.method import Method, MethodSettings
+from crossinit_batch.methods.registry import METHODS, method_of, presets
+from crossinit_batch.settings import ComputeSettings, EvaluationSettings, ModelSettings, RenderSettings, Settings
 
 # Source text is what counts, so an editor must not object to an unquoted 007; a pattern binds strings only.
 Id = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": ID_PATTERN})]
 MethodName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": METHOD_PATTERN})]
-Preset = Annotated[str, WithJsonSchema({"type": "string", "enum": list(PRESETS)})]
+_PRESET = WithJsonSchema({"type": "string"})
 
 
 class IdentityEntry(Settings):
@@ -47,30 +44,54 @@ def _without_defaults(schema: dict[str, Any]) -> None:
         key.pop("default", None)
 
 
-def _one_or_several() -> dict[str, Any]:
-    """The fields of a method's settings, each of one value or of a list that unfolds into as many methods."""
-    fields = {}
-    for word, info in EmbeddingSettings.model_fields.items():
-        kind = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-        several = Annotated[list[kind], Field(min_length=1)]  # type: ignore[valid-type]
-        fields[word] = (kind | several, Field(info.default, description=info.description))
-    del fields["init"]
-    return fields
-
-
-_SweepSettings = create_model("_SweepSettings", __base__=Settings, **_one_or_several())
-
-
-class MethodEntry(_SweepSettings):
+class MethodEntry(Settings):
     """A preset under a name, with settings of its own; a list of values makes a method of each."""
 
     model_config = ConfigDict(json_schema_extra=_without_defaults)
 
+    method: ClassVar[Method[Any]]
+
     name: MethodName = Field(description="Its folder in the output; a preset's name, or one of your own with use.")
-    use: Preset | None = Field(None, description="The preset it varies; absent, the one called as name says.")
-    init: InitSettings | Literal["names"] = Field(
-        default_factory=InitSettings, description="Where v starts; replaces the preset's init as a whole."
+    use: Annotated[str, _PRESET] | None = Field(
+        None, description="The preset it varies; absent, the one called as name says."
     )
+
+    @classmethod
+    def is_meant(cls, words: Mapping[str, str]) -> bool:
+        """Whether a mapping with these words varies a preset of this entry's method."""
+        return words.get("use", words.get("name", "")) in cls.method.presets
+
+
+def nested(annotation: Any) -> type[Settings] | None:
+    """The settings' class that a setting holds, None where it is a plain value."""
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Settings) else None
+
+
+def _entry_fields(settings: type[MethodSettings]) -> dict[str, Any]:
+    """The fields of a method's settings: of one value or of a list that unfolds into as many methods.
+
+    Settings within settings replace the preset's as a whole; where these have a word for all defaults, it is taken too.
+    """
+    fields: dict[str, Any] = {}
+    for word, info in settings.model_fields.items():
+        kind: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        if inner := nested(info.annotation):
+            defaults = getattr(inner, "ALL_DEFAULTS", None)
+            description = f"{info.description} Replaces the preset's {word} as a whole."
+            kind = inner | Literal[defaults] if defaults else inner
+            fields[word] = (kind, Field(default_factory=inner, description=description))
+        else:
+            several = Annotated[list[kind], Field(min_length=1)]
+            fields[word] = (kind | several, Field(info.default, description=info.description))
+    return fields
+
+
+def _entry_of(method: Method[Any]) -> type[MethodEntry]:
+    """The type of an entry that varies a preset of this method."""
+    name = "MethodEntry" if method.kind == "embedding" else f"{method.kind.title().replace('-', '')}Entry"
+    entry = create_model(name, __base__=MethodEntry, __doc__=MethodEntry.__doc__, **_entry_fields(method.settings))
+    entry.method = method
+    return entry
 
 
 class ManifestHead(Settings):
@@ -97,27 +118,40 @@ class ManifestHead(Settings):
         return version
 
 
-def _default_methods() -> list[str | MethodEntry]:
-    return ["cross-init"]
-
-
-class ManifestFile(ManifestHead):
-    """A crossinit manifest: whose faces, by which methods, in which pictures."""
-
-    identities: list[str | IdentityEntry] = Field(min_length=1, description="Whose faces.")
-    methods: list[Preset | MethodEntry] = Field(
-        default_factory=_default_methods,
-        min_length=1,
-        description="How embeddings are found: [cross-init].",
+@lru_cache(maxsize=4)
+def _manifest_file(kinds: tuple[str, ...]) -> type[ManifestHead]:
+    """The type of a manifest with methods of these kinds."""
+    preset = Annotated[str, WithJsonSchema({"type": "string", "enum": list(presets())})]
+    entry = functools.reduce(operator.or_, [_entry_of(method_of(kind)) for kind in kinds])
+    methods: Any = list[preset | entry]  # type: ignore[valid-type]
+    return create_model(
+        "ManifestFile",
+        __base__=ManifestHead,
+        __doc__="A crossinit manifest: whose faces, by which methods, in which pictures.",
+        identities=(list[str | IdentityEntry], Field(min_length=1, description="Whose faces.")),
+        methods=(
+            methods,
+            Field(
+                default_factory=lambda: ["cross-init"],
+                min_length=1,
+                description="How embeddings are found: [cross-init].",
+            ),
+        ),
+        prompts=(
+            str | Annotated[list[str | PromptEntry], Field(min_length=1)],
+            Field("paper", description="A built-in set, a .yaml or .txt file, or a list; {} is the person."),
+        ),
     )
-    prompts: str | Annotated[list[str | PromptEntry], Field(min_length=1)] = Field(
-        "paper", description="A built-in set, a .yaml or .txt file, or a list; {} is the person."
-    )
+
+
+def manifest_file() -> type[ManifestHead]:
+    """The type of a manifest file: the settings of its head, identities, methods and prompts."""
+    return _manifest_file(tuple(METHODS))
 
 
 def manifest_schema() -> dict[str, Any]:
     """The JSON Schema of a manifest, in keywords that draft 7 has."""
-    schema = ManifestFile.model_json_schema(ref_template="#/definitions/{model}")
+    schema = manifest_file().model_json_schema(ref_template="#/definitions/{model}")
     schema["definitions"] = schema.pop("$defs")
     _wrap_references(schema)
     return {"$schema": "http://json-schema.org/draft-07/schema#", **schema}

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The base model: finding, checking and loading it, its text encoder, autoencoder and U-Net, and sampling."""

@@ -100,6 +100,16 @@ class BaseModel:
             counters=counters,
         )
 
+    @contextlib.contextmanager
+    def plain_unet(self) -> Iterator[None]:
+        """While open the U-Net runs as it is, not compiled: for whoever changes it, or learns other than through v."""
+        compiled = self.compiled_learning, self.compiled_drawing
+        self.compiled_learning = self.compiled_drawing = None
+        try:
+            yield
+        finally:
+            self.compiled_learning, self.compiled_drawing = compiled
+
     @property
     def width(self) -> int:
         """The width of a token embedding."""
@@ -152,12 +162,12 @@ class BaseModel:
         return Caption(torch.tensor([ids]), len(head) + 1 if slot_mark else None, cut)
 
     def encode_text(self, ids: Tensor, slots: Tensor | None = None, v: Tensor | None = None) -> Tensor:
-        """E: hidden states (B, length, width) of ids (B, length), v (B, tokens, width) worn at slots (B,).
+        """E: hidden states (B, length, width) of ids (B, length), v (B, tokens, width) inserted at slots (B,).
 
         v takes the place of the token embeddings, before positions are added, and gradients reach it.
         """
         self.counters.text_encodes += ids.shape[0]
-        with _worn(self.text_encoder, slots, v):
+        with _inserting(self.text_encoder, slots, v):
             states: Tensor = self.text_encoder(input_ids=ids.to(self.text_encoder.device)).last_hidden_state
         return states
 
@@ -173,7 +183,7 @@ class BaseModel:
         """
         ids, slots, places = self._alone(v)
         self.counters.text_encodes += ids.shape[0]
-        with torch.no_grad(), _worn(self.text_encoder, slots, v):
+        with torch.no_grad(), _inserting(self.text_encoder, slots, v):
             found = self.text_encoder(input_ids=ids.to(self.text_encoder.device), output_hidden_states=True)
         return torch.stack([*found.hidden_states, found.last_hidden_state])[:, :, places]
 
@@ -239,24 +249,24 @@ class BaseModel:
         return torch.cat([samples, samples[:1].expand(missing, *samples.shape[1:])]) if missing else samples
 
 
-def worn_at(vectors: Tensor, slots: Tensor, v: Tensor) -> Tensor:
-    """Vectors (B, length, width) with v (B, tokens, width) in their place from slots (B,) on; gradients reach v."""
+def inserted_at(vectors: Tensor, slots: Tensor, v: Tensor) -> Tensor:
+    """Vectors (B, length, width) with v (B, tokens, width) instead from slots (B,) on; gradients reach v."""
     places = slots.to(v.device)[:, None] + torch.arange(v.shape[1], device=v.device)
     places = places[..., None].expand(-1, -1, v.shape[2])
     return vectors.scatter(1, places, v.to(vectors.dtype))
 
 
 @contextlib.contextmanager
-def _worn(text_encoder: Any, slots: Tensor | None, v: Tensor | None) -> Iterator[None]:
-    """While open, the token embeddings at the slots are v; no table is resized, no row is written."""
+def _inserting(text_encoder: Any, slots: Tensor | None, v: Tensor | None) -> Iterator[None]:
+    """While open, v replaces the token embeddings at the slots; no table is resized, no row is written."""
     if v is None or slots is None:
         yield
         return
 
-    def put_on(_module: Any, _inputs: Any, embeddings: Tensor) -> Tensor:
-        return worn_at(embeddings, slots, v)
+    def insert(_module: Any, _inputs: Any, embeddings: Tensor) -> Tensor:
+        return inserted_at(embeddings, slots, v)
 
-    hook = text_encoder.get_input_embeddings().register_forward_hook(put_on)
+    hook = text_encoder.get_input_embeddings().register_forward_hook(insert)
     try:
         yield
     finally:

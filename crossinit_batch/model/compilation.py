@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +20,6 @@ from torch import Tensor
 
 from crossinit_batch.digest import digest_of
 from crossinit_batch.model.device import device_name, repeating_exactly
-from crossinit_batch.plan.estimate import Estimate
 from crossinit_batch.storage.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -52,15 +51,14 @@ _MARGIN = 1.5
 """How many times its cost compiling must save before it is worth its risks."""
 
 
-def what_pays(expected: Estimate, device: torch.device, folder: Path) -> bool | Work:
-    """For which work compiling saves more than it takes in a run of this length, as the manifest's `compile` has it.
+def what_pays(seconds: Mapping[Work, float], device: torch.device, folder: Path) -> bool | Work:
+    """For which work compiling saves more than it takes, as the manifest's `compile` has it.
 
-    `folder` is where the code would be kept.
+    `seconds` are what one worker will spend on each work; `folder` is where the code would be kept.
     """
     if not can_compile(device):
         return False
-    seconds = {"learning": expected.learning, "drawing": expected.drawing}
-    paid = [work for work in WORKS if _pays(work, seconds[work] / expected.workers, device, folder)]
+    paid = [work for work in WORKS if _pays(work, seconds[work], device, folder)]
     return len(paid) == len(WORKS) or (paid[0] if paid else False)
 
 

@@ -12,6 +12,7 @@ from crossinit_batch.model.device import DTYPES
 from crossinit_batch.model.files import parameters_of
 from crossinit_batch.model.flops import Architecture
 from crossinit_batch.model.source import ModelSource
+from crossinit_batch.plan.estimate import largest_batch
 from crossinit_batch.plan.plan import Plan
 
 _USED = 0.8
@@ -32,7 +33,7 @@ def chosen_sizes(plan: Plan, source: ModelSource, device: torch.device, sharing:
     architecture, element = Architecture.read(source.folder), DTYPES[plan.model.dtype].itemsize
     room = max(free_memory(device) / sharing - weight_bytes(source, element), 0) * _USED
     most_identities, most_pictures = _ENOUGH.get(device.type, _ENOUGH["cpu"])
-    batch_size = max((method.settings.batch_size for method in plan.methods if method.settings), default=1)
+    batch_size = largest_batch(plan)
     samples = int(room // learning_bytes(architecture, element))
     asked = plan.compute.identities_per_batch
     identities = asked if asked != "auto" else _between(1, samples // batch_size, most_identities)

@@ -7,28 +7,28 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-from crossinit_batch.digest import digest_of
+from crossinit_batch.plan.digests import batch_digest
 from crossinit_batch.plan.plan import Job, JobBatch, Plan
 
 Item = TypeVar("Item")
 
 
 def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan | None) -> Plan:
-    """The plan with batches for the pending jobs, each given with whether it still needs its embedding.
+    """The plan with batches for the pending jobs, each given with whether it still needs its artifact.
 
     Batches of an earlier plan in the same folder are kept where none of their jobs has changed, also those that are
-    done, so that a run that was cut, or a result that was damaged later, is made in the same company.
+    done, so that a run that was cut, or a result that was damaged later, is made with the same batch mates.
     """
-    waiting = {job.key: needs_embedding for job, needs_embedding in pending}
+    waiting = {job.key: needs_artifact for job, needs_artifact in pending}
     digests = {job.key: job.digest for job in plan.jobs}
     kept = []
     for batch in frozen.batches if frozen and frozen.compute == plan.compute else ():
-        members = [(batch.method, identity) for identity in batch.identities]
-        unchanged = all(key in digests for key in members) and batch.digest == _batch_digest(
-            batch.work, [digests[key] for key in members]
+        keys = [(batch.method, identity) for identity in batch.identities]
+        unchanged = all(key in digests for key in keys) and batch.digest == batch_digest(
+            batch.work, [digests[key] for key in keys]
         )
-        embeds = batch.work != "render" or not any(waiting.get(key, False) for key in members)
-        if unchanged and embeds:
+        makes = batch.work != "render" or not any(waiting.get(key, False) for key in keys)
+        if unchanged and makes:
             kept.append(batch)
     covered = {(batch.method, identity) for batch in kept for identity in batch.identities}
     made = []
@@ -36,8 +36,8 @@ def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan |
         for work in ("learn", "import", "render"):
             group = [
                 job
-                for job, needs_embedding in pending
-                if job.method == method.name and job.key not in covered and _work(job, needs_embedding) == work
+                for job, needs_artifact in pending
+                if job.method == method.name and job.key not in covered and _work(job, needs_artifact) == work
             ]
             for chunk in balanced(group, plan.compute.identities):
                 made.append(
@@ -45,7 +45,7 @@ def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan |
                         work=work,
                         method=method.name,
                         identities=tuple(job.identity for job in chunk),
-                        digest=_batch_digest(work, [job.digest for job in chunk]),
+                        digest=batch_digest(work, [job.digest for job in chunk]),
                     )
                 )
     order = {method.name: number for number, method in enumerate(plan.methods)}
@@ -72,14 +72,10 @@ def idle_workers(plan: Plan, batches: Sequence[JobBatch], workers: int) -> str:
     )
 
 
-def _work(job: Job, needs_embedding: bool) -> str:
-    if not needs_embedding:
+def _work(job: Job, needs_artifact: bool) -> str:
+    if not needs_artifact:
         return "render"
     return "import" if job.source else "learn"
-
-
-def _batch_digest(work: str, digests: list[str]) -> str:
-    return digest_of("batch", {"work": work, "jobs": digests})
 
 
 def balanced(items: Sequence[Item], size: int) -> list[Sequence[Item]]:

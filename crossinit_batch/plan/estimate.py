@@ -8,24 +8,23 @@ one worker, so more workers than batches are no faster.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crossinit_batch.console.tally import duration
 from crossinit_batch.evaluation.judges import weight_bytes
+from crossinit_batch.messages import duration
+from crossinit_batch.methods.method import LearningWork
+from crossinit_batch.methods.planned import LearnedMethod
 from crossinit_batch.model.device_speed import Device, observed, present_device, processor_name, typical_speed
 from crossinit_batch.model.flops import Architecture
-from crossinit_batch.plan.crew import Crew
-from crossinit_batch.plan.inventory import Inventory, JobState
+from crossinit_batch.plan.inventory import Inventory
 from crossinit_batch.plan.plan import JobBatch, Plan, PlannedJudges
+from crossinit_batch.plan.workers import Workers
 
-BACKWARD = 1.1
-"""The way back from the loss to v, in ways forward: the frozen weights need no gradients (2.08 ways in all)."""
-LEARNING = {"input": "learning", "output": "learning-in-the-output"}
-"""Names of the rates of learning, by the side of the text encoder that v stands on: it is passed, or is not."""
 START, DECODING = "start", "decoding"
-"""Names of other rates; `drawing` and `judging` give the last ones."""
+"""Names of rates; methods name those of learning, `drawing` and `judging` give the last ones."""
 _IMPORTING = 5.0
 """Seconds until torch, diffusers and transformers are there."""
 _SUPERVISING = 3.0
@@ -38,27 +37,27 @@ _OF_FACE_NETWORKS, _OF_CLIP = 100, 25
 """Operations on a picture for each byte of the weights: ArcFace's layers are used at many places, CLIP's at 50."""
 _LOOKING = 0.02
 """Seconds to read a picture, find its faces' places and cut them out."""
-_ALONE = Crew()
+_ALONE = Workers()
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is left to do; U-Net samples, forward and back in `optimisation_samples`, forward in `denoising_samples`.
+    """What is left to do: artifacts to learn, samples forward and back by the rate that counts them, pictures, samples
+    forward to denoise, and the pictures that judges have yet to look at."""
 
-    `output_samples` are those of the first kind that don't pass the text encoder, as v stands in its output;
-    `judgements` are the pictures that judges have yet to look at.
-    """
-
-    embeddings: int
+    artifacts: int
+    learning: Mapping[str, int]
     pictures: int
-    optimisation_samples: int
     denoising_samples: int
     judgements: int = 0
-    output_samples: int = 0
+
+    @property
+    def optimisation_samples(self) -> int:
+        return sum(self.learning.values())
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """Seconds of work on a device that does nothing else; `measured` where earlier runs say so.
 
     `start` until the workers work, `learning`, `drawing` and `judging` of all of them together, `longest` of the one
@@ -101,36 +100,34 @@ class Estimate:
 def work_left(inventory: Inventory, batch: JobBatch | None = None) -> Work:
     """Count what the jobs of a plan, or of one batch of it, still need."""
     plan = inventory.plan
-    keys = [(batch.method, identity) for identity in batch.identities] if batch else inventory.states
-    states = [inventory.states[key] for key in keys]
-    new = [state for state in states if not state.has_embedding]
+    states = inventory.task(batch).states if batch else tuple(inventory.states.values())
+    new = [state for state in states if not state.has_artifact]
+    learning = Counter[str]()
+    for state in new:
+        if state.job.source is None:
+            work = plan.learned_method(state.job.method).work
+            learning[work.rate] += work.samples
     missing = sum(plan.pictures_a_job - len(state.pictures) for state in states)
-    samples = {side: sum(_samples(plan, state, side) for state in new) for side in LEARNING}
     judged = sum(inventory.pictures_scored(state) for state in states)
     judgements = len(states) * plan.pictures_a_job - judged if plan.judges else 0
-    denoising = missing * plan.render.evaluations
-    return Work(len(new), missing, sum(samples.values()), denoising, judgements, samples["output"])
+    return Work(len(new), learning, missing, missing * plan.render.evaluations, judgements)
 
 
 def expected_of(
-    inventory: Inventory, batches: Sequence[JobBatch], folder: Path, device: Device | None = None, crew: Crew = _ALONE
-) -> Estimate:
+    inventory: Inventory,
+    batches: Sequence[JobBatch],
+    folder: Path,
+    device: Device | None = None,
+    workers: Workers = _ALONE,
+) -> TimeEstimate:
     """How long what is left of these batches will take, as `estimate` has it."""
-    return estimate(inventory.plan, [work_left(inventory, batch) for batch in batches], folder, device, crew)
-
-
-def _samples(plan: Plan, state: JobState, side: str) -> int:
-    """The samples that a job learns from, with v on this side of the text encoder."""
-    if state.job.source is not None:
-        return 0
-    settings = plan.method(state.job.method).learned
-    return settings.steps * settings.batch_size if settings.place == side else 0
+    return estimate(inventory.plan, [work_left(inventory, batch) for batch in batches], folder, device, workers)
 
 
 def estimate(
-    plan: Plan, works: Sequence[Work], folder: Path, device: Device | None = None, crew: Crew = _ALONE
-) -> Estimate:
-    """How long a crew will take for the works of a plan's batches, with the model in a folder.
+    plan: Plan, works: Sequence[Work], folder: Path, device: Device | None = None, workers: Workers = _ALONE
+) -> TimeEstimate:
+    """How long workers will take for the works of a plan's batches, with the model in a folder.
 
     On the present device if none is given.
     """
@@ -143,17 +140,17 @@ def estimate(
     if not measured:
         rates = {**counted_rates(plan, Architecture.read(folder), device), **rates}
     seconds = [{name: count * rates.get(name, 0.0) for name, count in pieces.items()} for pieces in needed]
-    total = {name: sum(one[name] for one in seconds) for name in _pieces(plan, Work(0, 0, 0, 0))}
+    total = {name: sum(one[name] for one in seconds) for name in _pieces(plan, Work(0, {}, 0, 0))}
     lengths = [length for one in seconds if (length := sum(one.values()))]
-    workers = max(min(crew.workers, len(lengths)), 1)
-    return Estimate(
+    busy = max(min(workers.count, len(lengths)), 1)
+    return TimeEstimate(
         device=device,
-        start=(rates.get(START) or start_seconds(folder, device)) + (_SUPERVISING if crew.workers > 1 else 0.0),
-        learning=sum(total.pop(name) for name in LEARNING.values()),
+        start=(rates.get(START) or start_seconds(folder, device)) + (_SUPERVISING if workers.count > 1 else 0.0),
+        learning=sum(total.pop(name) for name in learning_rates(plan)),
         judging=total.pop(judging(plan.judges), 0.0),
         drawing=sum(total.values()),
-        longest=_longest(lengths, workers) * crew.turns(device, workers),
-        workers=workers,
+        longest=_longest(lengths, busy) * workers.turns(device, busy),
+        workers=busy,
         measured=measured,
     )
 
@@ -161,12 +158,23 @@ def estimate(
 def _pieces(plan: Plan, work: Work) -> dict[str, int]:
     """How many pieces a work has of what each rate counts."""
     return {
-        LEARNING["input"]: work.optimisation_samples - work.output_samples,
-        LEARNING["output"]: work.output_samples,
+        **{rate: work.learning.get(rate, 0) for rate in learning_rates(plan)},
         drawing(plan): work.denoising_samples,
         DECODING: work.pictures,
         judging(plan.judges): work.judgements,
     }
+
+
+def learning_rates(plan: Plan) -> dict[str, LearningWork]:
+    """The work that each rate of learning in a plan counts, by the rate's name."""
+    works = (method.work for method in plan.methods if isinstance(method, LearnedMethod))
+    return {work.rate: work for work in works}
+
+
+def largest_batch(plan: Plan) -> int:
+    """The most noisy samples that an identity has in a step of any method."""
+    works = (method.work for method in plan.methods if isinstance(method, LearnedMethod))
+    return max((work.batch_size for work in works), default=1)
 
 
 def _longest(lengths: Sequence[float], workers: int) -> float:
@@ -191,14 +199,15 @@ def counted_rates(plan: Plan, architecture: Architecture, device: Device) -> dic
     """Seconds a sample forward and back, a sample forward, a picture decoded and one judged, from counts."""
     speed = typical_speed(device)
     unet, text = architecture.noise_prediction(architecture.latent_side(None)), architecture.text_encoding
-    batch = max((method.settings.batch_size for method in plan.methods if method.settings), default=1)
-    batch *= plan.compute.identities
+    batch = largest_batch(plan) * plan.compute.identities
     side = architecture.latent_side(plan.render.size)
     pictures = plan.compute.pictures
     drawn = architecture.noise_prediction(side)
     return {
-        LEARNING["input"]: speed.seconds((unet + text) * (1 + BACKWARD), batch) / batch,
-        LEARNING["output"]: speed.seconds(unet * (1 + BACKWARD), batch) / batch,
+        **{
+            rate: speed.seconds((unet + text if work.through_encoder else unet) * work.ways, batch) / batch
+            for rate, work in learning_rates(plan).items()
+        },
         drawing(plan): speed.seconds(drawn, 2 * pictures) / (2 * pictures),
         DECODING: speed.seconds(architecture.picture_decoding(side), 1),
         judging(plan.judges): _judging_seconds(plan.judges, device) if plan.judges else 0.0,

@@ -1,4 +1,4 @@
-"""Embeddings that are given, not learned: a folder of files → a plan that only draws."""
+"""Artifacts that are imported, not learned: a folder of files → a plan that only draws."""
 
 from __future__ import annotations
 
@@ -6,44 +6,46 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from crossinit_batch import layout
-from crossinit_batch.digest import digest_of, sha256
+from crossinit_batch.digest import sha256
 from crossinit_batch.errors import RequestError
 from crossinit_batch.manifest.naming import id_of, problem_of_id
-from crossinit_batch.methods import Method
+from crossinit_batch.methods.artifact import lists_artifact
+from crossinit_batch.methods.embedding.method import EMBEDDING_ARTIFACT
+from crossinit_batch.methods.planned import IMPORTED, ImportedMethod
 from crossinit_batch.model.source import ModelSource
-from crossinit_batch.plan.plan import Job, Plan, PlannedIdentity, PlannedModel, read_plan
+from crossinit_batch.plan.digests import imported_digest
+from crossinit_batch.plan.frozen import read_plan
+from crossinit_batch.plan.plan import Job, Plan, PlannedIdentity, PlannedModel
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
 from crossinit_batch.storage.receipts import read_receipt
 from crossinit_batch.storage.store import Store
-
-GIVEN = "given"
-"""The method's name for embeddings of which nothing more is known."""
 
 _PICKLES = frozenset({".bin", ".pt", ".pth"})
 _UNNAMED = frozenset({"learned_embeds", "embedding", "embeddings", "emb_params"})
 
 
 @dataclass(frozen=True)
-class GivenEmbedding:
-    """A file that holds one identity's embedding, and the method that made it where that is known."""
+class ImportedArtifact:
+    """One identity's artifact by its main file, its kind, and the method that made it where that is known."""
 
     method: str
     identity: str
     path: str
     sha256: str
+    kind: str = EMBEDDING_ARTIFACT.name
 
 
 @dataclass(frozen=True)
-class GivenFolder:
-    """The embeddings of a folder; `plan` is its frozen plan where it is one of our output folders."""
+class ImportedFolder:
+    """The artifacts of a folder; `plan` is its frozen plan where it is one of our output folders."""
 
-    embeddings: tuple[GivenEmbedding, ...]
+    artifacts: tuple[ImportedArtifact, ...]
     plan: Plan | None
 
 
-def find_embeddings(url: str, *, allow_pickle: bool = False) -> GivenFolder:
-    """The embeddings below a folder: of an output folder those with a receipt, else every single file.
+def find_artifacts(url: str, *, allow_pickle: bool = False) -> ImportedFolder:
+    """The artifacts below a folder: of an output folder those with a receipt, else every embedding file.
 
     A file is named by its stem, or by its folder where the stem says nothing (learned_embeds). RequestError where
     there are none, or two of one name.
@@ -53,8 +55,8 @@ def find_embeddings(url: str, *, allow_pickle: bool = False) -> GivenFolder:
     if not names:
         raise RequestError(f"--embeddings {store}: there is no such folder, or it is empty")
     plan = read_plan(store) if layout.PLAN in names else None
-    embeddings = _learned(store, names) if plan else _single_files(store, names, allow_pickle)
-    if not embeddings:
+    artifacts = _stored(store, plan, names) if plan else _single_files(store, names, allow_pickle)
+    if not artifacts:
         pickles = [name for name in names if PurePosixPath(name).suffix.lower() in _PICKLES]
         if pickles and not allow_pickle:
             raise RequestError(
@@ -66,31 +68,34 @@ def find_embeddings(url: str, *, allow_pickle: bool = False) -> GivenFolder:
             "Name an output folder, or a folder of .safetensors files with one embedding each.",
         )
     seen: dict[tuple[str, str], str] = {}
-    for embedding in embeddings:
-        key = embedding.method, embedding.identity.casefold()
+    for artifact in artifacts:
+        key = artifact.method, artifact.identity.casefold()
         if key in seen:
             raise RequestError(
-                f"--embeddings {store}: {seen[key]} and {embedding.path} are both named {embedding.identity!r}",
+                f"--embeddings {store}: {seen[key]} and {artifact.path} are both named {artifact.identity!r}",
                 "Rename one of them.",
             )
-        seen[key] = embedding.path
-    return GivenFolder(tuple(embeddings), plan)
+        seen[key] = artifact.path
+    return ImportedFolder(tuple(artifacts), plan)
 
 
-def _learned(store: Store, names: dict[str, int]) -> list[GivenEmbedding]:
-    """The embeddings of an output folder that have a receipt."""
+def _stored(store: Store, plan: Plan, names: dict[str, int]) -> list[ImportedArtifact]:
+    """The artifacts of an output folder that have a receipt, also those that its plan does not ask for any more."""
+    kinds = {method.name: method.artifact for method in plan.methods}
     found = []
     for name in names:
         folder, _, file = name.rpartition("/")
-        if file == layout.EMBEDDING_FILE and folder.count("/") == 1:
-            receipt = read_receipt(store, f"{folder}/{layout.RECEIPT_FILE}")
-            if receipt is not None:
-                content = receipt.files[layout.EMBEDDING_FILE].sha256
-                found.append(GivenEmbedding(receipt.method, receipt.identity, store.path_of(name), content))
+        if file != layout.RECEIPT_FILE or folder.count("/") != 1:
+            continue
+        receipt = read_receipt(store, name)
+        kind = kinds.get(folder.partition("/")[0], EMBEDDING_ARTIFACT)
+        if receipt is not None and lists_artifact(receipt, kind):
+            path, content = store.path_of(f"{folder}/{kind.main_file}"), receipt.files[kind.main_file].sha256
+            found.append(ImportedArtifact(receipt.method, receipt.identity, path, content, kind.name))
     return found
 
 
-def _single_files(store: Store, names: dict[str, int], allow_pickle: bool) -> list[GivenEmbedding]:
+def _single_files(store: Store, names: dict[str, int], allow_pickle: bool) -> list[ImportedArtifact]:
     """Every embedding file of a folder that is not ours."""
     suffixes = {".safetensors"} | (_PICKLES if allow_pickle else set())
     outputs = {PurePosixPath(name).parent for name in names if PurePosixPath(name).name == layout.PLAN}
@@ -104,7 +109,7 @@ def _single_files(store: Store, names: dict[str, int], allow_pickle: bool) -> li
             stem = parents[-1] if path.stem.lower() in _UNNAMED and parents else path.stem
             data = store.read(name)
             assert data is not None
-            found.append(GivenEmbedding(GIVEN, identity_of(stem, name), store.path_of(name), sha256(data)))
+            found.append(ImportedArtifact(IMPORTED, identity_of(stem, name), store.path_of(name), sha256(data)))
     return found
 
 
@@ -116,8 +121,8 @@ def identity_of(stem: str, name: str) -> str:
     return identity
 
 
-def plan_given(
-    folder: GivenFolder,
+def plan_imported(
+    folder: ImportedFolder,
     *,
     name: str,
     model: ModelSettings,
@@ -128,27 +133,27 @@ def plan_given(
     render: RenderSettings,
     compute: ComputeSettings,
 ) -> Plan:
-    """A plan whose jobs take their embedding from a file."""
+    """A plan whose jobs take their artifact from a file."""
     known = {method.name: method for method in folder.plan.methods} if folder.plan else {}
-    people = folder.plan.people if folder.plan else {}
-    names = dict.fromkeys(embedding.method for embedding in folder.embeddings)
-    identities = dict.fromkeys(embedding.identity for embedding in folder.embeddings)
+    people = {identity.id: identity for identity in folder.plan.identities} if folder.plan else {}
+    names = {artifact.method: artifact.kind for artifact in folder.artifacts}
+    identities = dict.fromkeys(artifact.identity for artifact in folder.artifacts)
     return Plan(
         name=name,
         seed=seed,
         model=PlannedModel(settings=model, revision=source.revision, fingerprint=source.fingerprint, dtype=dtype),
-        methods=tuple(known.get(method, Method(method, GIVEN, None)) for method in names),
+        methods=tuple(known.get(name, ImportedMethod(name, kind=kind)) for name, kind in names.items()),
         prompts=prompts,
         render=render,
         compute=compute,
         identities=tuple(people.get(identity, PlannedIdentity(id=identity)) for identity in identities),
         jobs=tuple(
             Job(
-                method=embedding.method,
-                identity=embedding.identity,
-                digest=digest_of("given", {"content": embedding.sha256}),
-                source=embedding.path,
+                method=artifact.method,
+                identity=artifact.identity,
+                digest=imported_digest(artifact.sha256),
+                source=artifact.path,
             )
-            for embedding in sorted(folder.embeddings, key=lambda given: list(names).index(given.method))
+            for artifact in sorted(folder.artifacts, key=lambda one: list(names).index(one.method))
         ),
     )

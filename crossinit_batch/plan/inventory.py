@@ -2,184 +2,168 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from crossinit_batch import layout
-from crossinit_batch.events import JobFailed
-from crossinit_batch.plan.plan import Job, JobBatch, Plan, PlannedPicture, identity_parts, method_parts, picture_digest
-from crossinit_batch.plan.scores import cells_done
+from crossinit_batch.methods.artifact import lists_artifact
+from crossinit_batch.plan.digests import decided_parts, picture_digest
+from crossinit_batch.plan.plan import Job, JobBatch, Plan, PlannedPicture
+from crossinit_batch.plan.scores import prompts_scored
+from crossinit_batch.plan.task import JobState, Task
 from crossinit_batch.storage.receipts import Receipt, read_receipt
 from crossinit_batch.storage.store import Store
 
-
-@dataclass(frozen=True)
-class JobState:
-    """One job: its embedding's state with the reason, the pictures that are done, by name, and the prompts scored.
-
-    `has_initial`: the initial vector that its embedding started from is there.
-    """
-
-    job: Job
-    embedding: Literal["done", "new", "stale"]
-    why: str
-    pictures: frozenset[str]
-    seconds: float | None
-    scored: frozenset[int] = frozenset()
-    has_initial: bool = True
-
-    @property
-    def has_embedding(self) -> bool:
-        return self.embedding == "done"
+Key = tuple[str, str]
+_READERS = 8
+"""Receipts that are read at once: in a bucket each is a request."""
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """The states of all jobs of a plan, and the folders that hold results of jobs the plan does not have.
+    """The states of all jobs of a plan, and the files that the folder has, with their sizes.
 
-    `checkpoints` are the files of batches that were cut.
+    `orphans` are folders that hold results of jobs the plan does not have.
     """
 
     plan: Plan
-    states: Mapping[tuple[str, str], JobState]
+    states: Mapping[Key, JobState]
+    files: Mapping[str, int] = field(default_factory=dict)
     orphans: tuple[str, ...] = field(default=())
-    checkpoints: tuple[str, ...] = field(default=())
 
     def is_done(self, state: JobState) -> bool:
-        return self.is_drawn(state) and (self.plan.judges is None or len(state.scored) == len(self.plan.prompts))
+        return state.is_done(self.plan)
 
     def is_drawn(self, state: JobState) -> bool:
-        """Whether only scores can be missing."""
-        return state.has_embedding and state.has_initial and len(state.pictures) == self.plan.pictures_a_job
+        return state.is_drawn(self.plan)
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """The files of batches that were cut."""
+        return [name for name in self.files if name.startswith(f"{layout.CHECKPOINTS}/")]
 
     def pictures_scored(self, state: JobState) -> int:
         """How many of a job's pictures have scores."""
         return len(state.scored) * self.plan.render.images_per_prompt
 
     def pictures_to_judge(self, state: JobState) -> int:
-        """How many of a job's pictures can be scored as they stand: those of prompts that are drawn whole."""
+        """How many of a job's pictures can be scored as they are: those of prompts of which all are drawn."""
         plan = self.plan
-        whole = [
+        complete = [
             all(picture.name in state.pictures for picture in plan.pictures_of_prompt(state.job, number))
             for number in range(len(plan.prompts))
         ]
-        return sum(whole) * plan.render.images_per_prompt
+        return sum(complete) * plan.render.images_per_prompt
 
     @property
     def pending(self) -> list[tuple[Job, bool]]:
-        """Jobs with something left to do, each with whether it still needs its embedding."""
-        return [(state.job, not state.has_embedding) for state in self.states.values() if not self.is_done(state)]
+        """Jobs with something left to do, each with whether it still needs its artifact."""
+        return [(state.job, not state.has_artifact) for state in self.states.values() if not self.is_done(state)]
+
+    def task(self, batch: JobBatch) -> Task:
+        """A batch with the states of its jobs."""
+        return Task(batch, tuple(self.states[batch.method, identity] for identity in batch.identities))
 
     def pending_of(self, batches: Sequence[JobBatch]) -> list[JobBatch]:
         """Those of some batches that have something left to do."""
-        return [
-            batch
-            for batch in batches
-            if not all(self.is_done(self.states[batch.method, identity]) for identity in batch.identities)
-        ]
+        return [batch for batch in batches if not self.task(batch).is_done(self.plan)]
 
     @property
     def finished(self) -> bool:
         return all(self.is_done(state) for state in self.states.values())
 
-
-def read_failures(store: Store) -> list[JobFailed]:
-    """What failures.json says has failed; none where it is not there or not to be understood."""
-    rows = (store.read_json(layout.FAILURES) or {}).get("failures")
-    names = {field.name for field in fields(JobFailed)}
-    whole = [row for row in rows if isinstance(row, dict) and row.keys() == names] if isinstance(rows, list) else []
-    return [JobFailed(**{name: str(value) for name, value in row.items()}) for row in whole]
+    def again(self, store: Store, batches: Sequence[JobBatch]) -> Inventory:
+        """The inventory with the jobs of these batches looked at anew, since only they can have changed."""
+        keys = {(batch.method, identity) for batch in batches for identity in batch.identities}
+        jobs = [self.states[key].job for key in keys]
+        files = store.listing()
+        return replace(self, states={**self.states, **_states(store, self.plan, jobs, files)}, files=files)
 
 
 def take_inventory(store: Store, plan: Plan) -> Inventory:
-    """Compare the folder with the plan."""
-    sizes = store.listing()
-    states = {job.key: _state(store, plan, job, sizes) for job in plan.jobs}
+    """Compare the folder with the plan: one listing, and every receipt read once."""
+    files = store.listing()
+    states = _states(store, plan, plan.jobs, files)
     found = {
         str(PurePosixPath(name).parent)
-        for name in sizes
+        for name in files
         if name.endswith(f"/{layout.RECEIPT_FILE}") and name.count("/") == 2
     }
-    planned = {layout.embedding_folder(*job.key) for job in plan.jobs}
-    checkpoints = tuple(name for name in sizes if name.startswith(f"{layout.CHECKPOINTS}/"))
-    return Inventory(plan, states, tuple(sorted(found - planned)), checkpoints)
+    planned = {layout.artifact_folder(*job.key) for job in plan.jobs}
+    return Inventory(plan, states, files, tuple(sorted(found - planned)))
 
 
-def _state(store: Store, plan: Plan, job: Job, sizes: Mapping[str, int]) -> JobState:
-    folder = layout.embedding_folder(*job.key)
-    receipt_name = f"{folder}/{layout.RECEIPT_FILE}"
-    receipt = read_receipt(store, receipt_name) if receipt_name in sizes else None
-    seconds = receipt.run.get("seconds") if receipt else None
-    if receipt_name not in sizes:
-        return JobState(job, "new", "", frozenset(), None)
-    if receipt is None:
+def _states(store: Store, plan: Plan, jobs: Collection[Job], files: Mapping[str, int]) -> dict[Key, JobState]:
+    """The states of some jobs, in the order of the plan; jobs without any receipt cost no reading."""
+    known = [job for job in jobs if f"{layout.artifact_folder(*job.key)}/{layout.RECEIPT_FILE}" in files]
+    with ThreadPoolExecutor(_READERS, "read-receipts") as pool:
+        read = dict(zip(known, pool.map(lambda job: _state(store, plan, job, files), known), strict=True))
+    return {job.key: read.get(job) or JobState(job, "new", "", frozenset(), None) for job in jobs}
+
+
+def _state(store: Store, plan: Plan, job: Job, files: Mapping[str, int]) -> JobState:
+    """A job's state where its artifact has a receipt."""
+    folder = layout.artifact_folder(*job.key)
+    receipt = read_receipt(store, f"{folder}/{layout.RECEIPT_FILE}")
+    if receipt is None or not lists_artifact(receipt, plan.method(job.method).artifact):
         return JobState(job, "stale", "its receipt is damaged", frozenset(), None)
     if receipt.digest != job.digest:
         return JobState(job, "stale", _difference(plan, job, receipt), frozenset(), None)
-    missing = missing_files(receipt, folder, sizes)
+    missing = missing_files(receipt, folder, files)
     if missing:
         return JobState(job, "stale", f"missing or of another size: {', '.join(missing)}", frozenset(), None)
-    images = _listed_receipt(store, layout.images_folder(*job.key), sizes)
+    images = _listed_receipt(store, layout.images_folder(*job.key), files)
     return JobState(
         job,
         "done",
         "",
-        _pictures_done(plan, job, images, sizes),
-        seconds,
-        _prompts_scored(store, plan, job, images, sizes),
-        "initial" not in receipt.facts or receipt.facts["initial"] in sizes,
+        _pictures_done(plan, job, images, files),
+        receipt.run.get("seconds"),
+        _prompts_scored(store, plan, job, images, files),
+        receipt.prepared is None or receipt.prepared in files,
     )
 
 
-def _listed_receipt(store: Store, folder: str, sizes: Mapping[str, int]) -> Receipt | None:
+def _listed_receipt(store: Store, folder: str, files: Mapping[str, int]) -> Receipt | None:
     """The receipt of a folder, which is read only where the listing has it."""
     name = f"{folder}/{layout.RECEIPT_FILE}"
-    return read_receipt(store, name) if name in sizes else None
+    return read_receipt(store, name) if name in files else None
 
 
-def _pictures_done(plan: Plan, job: Job, receipt: Receipt | None, sizes: Mapping[str, int]) -> frozenset[str]:
-    """The names of a job's pictures that stand as planned."""
+def _pictures_done(plan: Plan, job: Job, receipt: Receipt | None, files: Mapping[str, int]) -> frozenset[str]:
+    """The names of a job's pictures that exist as planned."""
     if receipt is None:
         return frozenset()
     folder = layout.images_folder(*job.key)
-    return frozenset(picture.name for picture in plan.pictures(job) if _stands(receipt, folder, plan, picture, sizes))
+    return frozenset(picture.name for picture in plan.pictures(job) if _is_valid(receipt, folder, plan, picture, files))
 
 
 def _prompts_scored(
-    store: Store, plan: Plan, job: Job, images: Receipt | None, sizes: Mapping[str, int]
+    store: Store, plan: Plan, job: Job, images: Receipt | None, files: Mapping[str, int]
 ) -> frozenset[int]:
-    """The prompts of a job whose scores stand as planned, of these pictures by these judges."""
+    """The prompts of a job whose scores are valid: of these pictures by these judges."""
     folder = layout.scores_folder(*job.key)
-    receipt = _listed_receipt(store, folder, sizes) if plan.judges else None
-    if receipt is None or missing_files(receipt, folder, sizes):
+    receipt = _listed_receipt(store, folder, files) if plan.judges else None
+    if receipt is None or missing_files(receipt, folder, files):
         return frozenset()
-    return cells_done(plan, job, images, receipt)
+    return prompts_scored(plan, job, images, receipt)
 
 
-def _stands(receipt: Receipt, folder: str, plan: Plan, picture: PlannedPicture, sizes: Mapping[str, int]) -> bool:
+def _is_valid(receipt: Receipt, folder: str, plan: Plan, picture: PlannedPicture, files: Mapping[str, int]) -> bool:
     file = receipt.files.get(picture.name)
     return (
         file is not None
-        and sizes.get(f"{folder}/{picture.name}") == file.size
+        and files.get(f"{folder}/{picture.name}") == file.size
         and file.digest == picture_digest(plan, picture)
     )
 
 
-def missing_files(receipt: Receipt, folder: str, sizes: Mapping[str, int]) -> list[str]:
+def missing_files(receipt: Receipt, folder: str, files: Mapping[str, int]) -> list[str]:
     """The receipt's files that are not there in their size."""
-    return [name for name, file in receipt.files.items() if sizes.get(f"{folder}/{name}") != file.size]
-
-
-def decided_parts(plan: Plan, job: Job) -> dict[str, Any]:
-    """What decides a job's embedding, kept in its receipt so that a later plan can say what has changed."""
-    if job.source is not None:
-        return {"identity": job.identity, "source": job.digest}
-    return {
-        **identity_parts(plan.people[job.identity]),
-        **method_parts(plan.method(job.method), plan.model, plan.seed),
-    }
+    return [name for name, file in receipt.files.items() if files.get(f"{folder}/{name}") != file.size]
 
 
 def _difference(plan: Plan, job: Job, receipt: Receipt) -> str:

@@ -1,19 +1,19 @@
-"""The scores of one identity by one method: a row a picture, as CSV, and what decides each cell of them.
+"""The scores of one identity by one method: a row a picture, as CSV, and which prompts of a job are scored.
 
-A cell is one prompt of one job; all its pictures are scored together or not at all.
+All pictures of a prompt are scored together or not at all.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from crossinit_batch import layout
-from crossinit_batch.digest import digest_of
-from crossinit_batch.plan.plan import Job, Plan, PlannedPicture, picture_digest
-from crossinit_batch.storage.receipts import Receipt, ReceiptFile
+from crossinit_batch.plan.digests import cell_digests
+from crossinit_batch.plan.plan import Job, Plan
+from crossinit_batch.storage.receipts import Receipt
 
 _COLUMNS = ("picture", "faces", "identity", "identity_best", "prompt")
 
@@ -56,52 +56,15 @@ def load_scores(data: bytes) -> list[PictureScore]:
     ]
 
 
-def cell_digests(plan: Plan, job: Job, pictures: Receipt | None) -> dict[int, str]:
-    """What decides the scores of each cell of a job, by prompt number; only cells whose pictures all stand."""
-    if plan.judges is None or pictures is None:
-        return {}
-    judges, digests = plan.judges.digest, {}
-    for number, prompt in enumerate(plan.prompts):
-        hashes = _hashes(plan, list(plan.pictures_of_prompt(job, number)), pictures.files)
-        if hashes is not None:
-            digests[number] = digest_of(
-                "scores",
-                {
-                    "pictures": hashes,
-                    "prompt": prompt.text,
-                    "identity": plan.judges.judges_identity(prompt),
-                    "photographs": _photographs(plan, job),
-                    "judges": judges,
-                },
-            )
-    return digests
-
-
-def _hashes(plan: Plan, pictures: list[PlannedPicture], files: Mapping[str, ReceiptFile]) -> list[str] | None:
-    """The SHA-256 of each picture's bytes; None where one is missing or is another than planned."""
-    hashes = []
-    for picture in pictures:
-        file = files.get(picture.name)
-        if file is None or file.digest != picture_digest(plan, picture):
-            return None
-        hashes.append(file.sha256)
-    return hashes
-
-
-def _photographs(plan: Plan, job: Job) -> list[str]:
-    """The source photographs that a likeness is measured with."""
-    return [photograph.sha256 or photograph.path for photograph in plan.people[job.identity].photographs]
-
-
-def cells_done(plan: Plan, job: Job, pictures: Receipt | None, scores: Receipt | None) -> frozenset[int]:
+def prompts_scored(plan: Plan, job: Job, pictures: Receipt | None, scores: Receipt | None) -> frozenset[int]:
     """The prompts of a job whose scores stand as planned."""
     stored = scores.facts.get("cells") if scores else None
     if not isinstance(stored, dict):
         return frozenset()
     wanted = cell_digests(plan, job, pictures)
-    return frozenset(number for number, digest in wanted.items() if stored.get(cell_name(plan, number)) == digest)
+    return frozenset(number for number, digest in wanted.items() if stored.get(prompt_key(plan, number)) == digest)
 
 
-def cell_name(plan: Plan, number: int) -> str:
-    """What a cell is called in receipts: the folder of its pictures."""
+def prompt_key(plan: Plan, number: int) -> str:
+    """What a prompt's scores are called in receipts: the folder of its pictures."""
     return layout.prompt_folder(number, plan.prompts[number])

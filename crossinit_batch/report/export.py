@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from crossinit_batch import layout
 from crossinit_batch.errors import RequestError
 from crossinit_batch.methods.embedding.formats import dump_learned_embeds, dump_webui
-from crossinit_batch.plan.plan import read_plan
+from crossinit_batch.plan.frozen import read_plan
 from crossinit_batch.report.stored_embedding import stored_embedding
 from crossinit_batch.storage.receipts import read_receipt
 from crossinit_batch.storage.store import Store
@@ -42,7 +42,7 @@ def export_embeddings(store: Store, form: str, folder: str | None) -> Exported:
     several = len(plan.methods) > 1
     written, left_out = [], []
     for job in plan.jobs:
-        source = layout.embedding_folder(*job.key)
+        source = layout.artifact_folder(*job.key)
         receipt = read_receipt(store, f"{source}/{layout.RECEIPT_FILE}")
         if receipt is None:
             continue

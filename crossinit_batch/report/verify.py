@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from crossinit_batch import layout
 from crossinit_batch.digest import canonical, sha256
 from crossinit_batch.errors import OutputError
-from crossinit_batch.plan.plan import DamagedPlan, read_plan
+from crossinit_batch.plan.frozen import DamagedPlan, read_plan
 from crossinit_batch.storage.publication import forget_published, published_files
 from crossinit_batch.storage.receipts import read_receipt, write_receipt
 from crossinit_batch.storage.store import Store

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from crossinit_batch import layout
 from crossinit_batch.errors import CrossinitError
 from crossinit_batch.events import JobFailed
-from crossinit_batch.plan.inventory import Inventory, read_failures, take_inventory
+from crossinit_batch.plan.inventory import Inventory, take_inventory
 from crossinit_batch.plan.plan import Plan
+from crossinit_batch.report.failures import read_failures
 from crossinit_batch.report.write import write_gallery, write_report
 from crossinit_batch.runner.shard_records import read_records
 from crossinit_batch.storage.failures import reason_of
@@ -29,7 +30,7 @@ class Assembled:
 def assemble(store: Store, plan: Plan, failures: Sequence[JobFailed], facts: dict[str, object]) -> Assembled:
     """Write failures.json, gallery and report; `facts` are further lines of the report."""
     inventory = take_inventory(store, plan)
-    left = unsettled(inventory, failures)
+    left = unresolved(inventory, failures)
     with closing(store):
         write_failures(store, left)
         write_gallery(store, inventory, left)
@@ -45,7 +46,7 @@ def assemble_again(store: Store, plan: Plan) -> Assembled:
     return assemble(store, plan, failures, dict(sorted(facts.items())))
 
 
-def unsettled(inventory: Inventory, failures: Sequence[JobFailed]) -> list[JobFailed]:
+def unresolved(inventory: Inventory, failures: Sequence[JobFailed]) -> list[JobFailed]:
     """The failures of jobs that are not done, one a job: a batch that failed may have been done again, or in part."""
     first: dict[tuple[str, str], JobFailed] = {}
     for failure in failures:

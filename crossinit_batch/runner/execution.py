@@ -12,28 +12,19 @@ from crossinit_batch import layout
 from crossinit_batch.engines.dispatch import run_batches
 from crossinit_batch.engines.placement import Placement, RunOptions
 from crossinit_batch.errors import CrossinitError, Interrupted, OutputLost
-from crossinit_batch.events import (
-    EmbeddingDone,
-    Event,
-    ImagesDone,
-    JobFailed,
-    Note,
-    Reporter,
-    RunFinished,
-    RunInterrupted,
-    RunStarted,
-    ScoresDone,
-)
+from crossinit_batch.events import ArtifactDone, Event, ImagesDone, JobFailed, Note, Reporter, RunFinished, RunInterrupted, RunStarted, ScoresDone
 from crossinit_batch.model.counters import Counters
 from crossinit_batch.model.device import described_device
 from crossinit_batch.model.device_speed import cores
 from crossinit_batch.model.source import ModelSource
 from crossinit_batch.plan.batches import idle_workers
 from crossinit_batch.plan.estimate import expected_of
-from crossinit_batch.plan.inventory import Inventory, JobState, read_failures, take_inventory
+from crossinit_batch.plan.inventory import Inventory, take_inventory
 from crossinit_batch.plan.plan import Plan
 from crossinit_batch.plan.schedule import batches_of
-from crossinit_batch.runner.close import assemble, assemble_again, closing, failure_rows, unsettled, write_failures
+from crossinit_batch.plan.task import JobState
+from crossinit_batch.report.failures import failure_rows, read_failures, unresolved, write_failures
+from crossinit_batch.runner.close import assemble, assemble_again, closing
 from crossinit_batch.runner.shard_records import (
     ShardRecord,
     all_have_ended,
@@ -80,7 +71,7 @@ class _Tally:
         match event:
             case JobFailed():
                 self.failures.append(event)
-            case EmbeddingDone():
+            case ArtifactDone():
                 self.embeddings += 1
             case ImagesDone():
                 self.images += event.images
@@ -103,24 +94,24 @@ class Execution:
         options: RunOptions,
     ) -> None:
         self.store, self.plan, self.source, self.placement = store, plan, source, placement
-        self.share, self.stop, self.options = placement.share, stop, options
+        self.shard, self.stop, self.options = placement.shard, stop, options
         self.tally = _Tally(report)
         self.began = time.monotonic()
 
     def run(self, inventory: Inventory) -> RunResult:
         """Do what `inventory` leaves to do, and close; Interrupted where asked to stop."""
         store, tally = self.store, self.tally
-        swept = store.sweep(alone=self.share is None)
+        swept = store.sweep(alone=self.shard is None)
         _drop_checkpoints(store, self.plan, inventory)
-        if self.share is not None:
-            forget_record(store, self.share)
+        if self.shard is not None:
+            forget_record(store, self.shard)
         ours = self._ours(inventory)
         tally(self._started(ours, inventory))
         for line in _changes(inventory, ours):
             tally(Note(line))
         if idle := self._idle_cores(inventory):
             tally(Note(idle))
-        left = inventory.pending_of(batches_of(self.plan, self.share))
+        left = inventory.pending_of(batches_of(self.plan, self.shard))
         if waiting := idle_workers(self.plan, left, len(self.placement.devices)):
             tally(Note(waiting))
         if expected := self._expected(inventory):
@@ -145,23 +136,23 @@ class Execution:
 
     def _ours(self, inventory: Inventory) -> list[JobState]:
         """The jobs of this run, or of this shard, as they stand."""
-        if self.share is None:
+        if self.shard is None:
             return list(inventory.states.values())
-        batches = batches_of(self.plan, self.share)
+        batches = batches_of(self.plan, self.shard)
         return [inventory.states[batch.method, identity] for batch in batches for identity in batch.identities]
 
     def _close(self, ours: list[JobState], summary: str) -> RunResult:
         """Write the last files, or as a shard say that we have ended and let the last shard write them."""
         seconds = time.monotonic() - self.began
-        if self.share is None:
+        if self.shard is None:
             done = assemble(self.store, self.plan, self._failures_before() + self.tally.failures, {"Last run": summary})
             inventory, failures, assembled = done.inventory, done.failures, True
         else:
             inventory = take_inventory(self.store, self.plan)
-            failures = tuple(unsettled(inventory, self.tally.failures))
+            failures = tuple(unresolved(inventory, self.tally.failures))
             with closing(self.store):
                 self._record(failures, ended=True, summary=summary)
-            assembled = inventory.finished or all_have_ended(read_records(self.store, self.plan), self.share)
+            assembled = inventory.finished or all_have_ended(read_records(self.store, self.plan), self.shard)
             if assembled:
                 inventory = assemble_again(self.store, self.plan).inventory
         skipped = sum(state.has_embedding for state in ours)
@@ -185,17 +176,17 @@ class Execution:
         ]
 
     def _record(self, failures: tuple[JobFailed, ...], *, ended: bool, summary: str) -> None:
-        assert self.share is not None
+        assert self.shard is not None
         record = ShardRecord(
             plan=plan_digest(self.plan),
-            index=self.share.index,
-            count=self.share.count,
+            index=self.shard.index,
+            count=self.shard.count,
             ended=ended,
             seconds=round(time.monotonic() - self.began, 3),
             summary=summary,
             failures=tuple(failure_rows(failures)),
         )
-        write_record(self.store, self.share, record)
+        write_record(self.store, self.shard, record)
 
     def _summary(self, counters: Counters) -> str:
         """What the run took, in one line of the report."""
@@ -210,7 +201,7 @@ class Execution:
 
     def _keep_failures(self, why: str) -> None:
         """Write what has failed before the run's end came."""
-        if self.share is None:
+        if self.shard is None:
             write_failures(self.store, self.tally.failures)
         else:
             self._record(tuple(self.tally.failures), ended=False, summary=why)
@@ -222,7 +213,7 @@ class Execution:
     def _idle_cores(self, inventory: Inventory) -> str:
         """What to say to somebody whose CPU could do more; empty where there is nothing to say."""
         used = len(self.placement.devices) * self.plan.compute.threads
-        alone = self.share is None and self.placement.first_device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ
+        alone = self.shard is None and self.placement.first_device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ
         if not alone or used >= cores() or inventory.finished:
             return ""
         return (
@@ -235,7 +226,7 @@ class Execution:
         if self.source is None:
             return ""
         device = described_device(self.placement.first_device, self.plan.compute.threads)
-        batches = batches_of(self.plan, self.share)
+        batches = batches_of(self.plan, self.shard)
         expected = expected_of(inventory, batches, self.source.folder, device, self.placement.crew)
         return expected.summary if expected.device_seconds else ""
 
@@ -252,7 +243,7 @@ class Execution:
             if not state.has_embedding and state.job.source is None
         )
         return RunStarted(
-            name=f"{plan.name}, shard {self.share}" if self.share else plan.name,
+            name=f"{plan.name}, shard {self.shard}" if self.shard else plan.name,
             output=self.store.url,
             model=plan.model.label,
             device=self.placement.label,

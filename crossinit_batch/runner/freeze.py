@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from crossinit_batch import layout
-from crossinit_batch.engines.launcher import Share
 from crossinit_batch.errors import OutputError
 from crossinit_batch.events import Reporter, Warned
 from crossinit_batch.plan.batches import with_batches
+from crossinit_batch.plan.frozen import DamagedPlan, dump_plan, read_plan, write_plan
 from crossinit_batch.plan.inventory import Inventory, take_inventory
-from crossinit_batch.plan.plan import DamagedPlan, Plan, dump_plan, read_plan, write_plan
+from crossinit_batch.plan.plan import Plan
+from crossinit_batch.plan.shard import Shard
 from crossinit_batch.storage.store import Store
 
 _MOST_TRIES = 10
@@ -19,7 +20,7 @@ _MOST_TRIES = 10
 def freeze(
     store: Store,
     plan_after: Callable[[Plan | None], Plan],
-    share: Share | None,
+    shard: Shard | None,
     report: Reporter,
     settled: Callable[[Plan, Inventory, Plan | None], Plan] = lambda plan, _inventory, _frozen: plan,
 ) -> tuple[Plan, Inventory]:
@@ -30,8 +31,8 @@ def freeze(
     Shards begin together and without talk: the first one's plan is created only where there is none, and all later
     ones read it. OutputError where shards at work go by another plan, or divide the run otherwise.
     """
-    if share is not None:
-        _check_count(store, share)
+    if shard is not None:
+        _check_count(store, shard)
     for _ in range(_MOST_TRIES):
         before = store.read(layout.PLAN)
         frozen = _earlier_plan(store, report)
@@ -39,19 +40,19 @@ def freeze(
         inventory = take_inventory(store, plan)
         plan = settled(plan, inventory, frozen)
         plan = with_batches(plan, inventory.pending, frozen)
-        if (plan == frozen and share is not None) or _put(store, plan, frozen, before, share):
+        if (plan == frozen and shard is not None) or _put(store, plan, frozen, before, shard):
             return plan, inventory
     raise OutputError(f"{store}: its plan is being changed all the time", "Start its shards with one manifest.")
 
 
-def _put(store: Store, plan: Plan, frozen: Plan | None, before: bytes | None, share: Share | None) -> bool:
+def _put(store: Store, plan: Plan, frozen: Plan | None, before: bytes | None, shard: Shard | None) -> bool:
     """Write the plan; False where another shard has written one meanwhile, which is to be looked at first."""
-    if share is None:
+    if shard is None:
         write_plan(store, plan)
         return True
     if before is None:
         return store.create(layout.PLAN, dump_plan(plan))
-    other = store.part_at_work(lambda part: part != share.part)
+    other = store.part_at_work(lambda part: part != shard.name)
     if other and frozen is not None:
         part, holder = other
         raise OutputError(
@@ -73,13 +74,13 @@ def _earlier_plan(store: Store, report: Reporter) -> Plan | None:
         return None
 
 
-def _check_count(store: Store, share: Share) -> None:
+def _check_count(store: Store, shard: Shard) -> None:
     """Shards of 16 and shards of 5 at the same time would do some work twice."""
-    other = store.part_at_work(lambda part: not part.endswith(f"-of-{share.count}"))
+    other = store.part_at_work(lambda part: not part.endswith(f"-of-{shard.count}"))
     if other:
         part, holder = other
         raise OutputError(
-            f"{store}: {part} is at work here ({holder}), and {share} divides the run otherwise",
+            f"{store}: {part} is at work here ({holder}), and {shard} divides the run otherwise",
             "Wait for it to end, or start shards that count alike.",
         )
 

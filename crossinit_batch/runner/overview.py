@@ -10,18 +10,19 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from crossinit_batch import layout
-from crossinit_batch.console.lines import count
-from crossinit_batch.engines.launcher import Share
-from crossinit_batch.evaluation.judges import planned_judges
 from crossinit_batch.manifest.load import Manifest
-from crossinit_batch.messages import printable
+from crossinit_batch.messages import count, printable
 from crossinit_batch.model.source import locate_model
 from crossinit_batch.plan.batches import idle_workers, with_batches
-from crossinit_batch.plan.crew import likely_crew, likely_device
-from crossinit_batch.plan.estimate import Estimate, expected_of, work_left
-from crossinit_batch.plan.inventory import Inventory, JobState, take_inventory
-from crossinit_batch.plan.plan import DamagedPlan, frozen_plan, make_plan, read_plan
+from crossinit_batch.plan.estimate import TimeEstimate, expected_of, work_left
+from crossinit_batch.plan.frozen import DamagedPlan, frozen_plan, read_plan
+from crossinit_batch.plan.inventory import Inventory, take_inventory
+from crossinit_batch.plan.judges import planned_judges
+from crossinit_batch.plan.make import make_plan
 from crossinit_batch.plan.schedule import batches_of
+from crossinit_batch.plan.shard import Shard
+from crossinit_batch.plan.task import JobState
+from crossinit_batch.plan.workers import likely_device, likely_workers
 from crossinit_batch.report.scores.provenance import judges_of
 from crossinit_batch.report.verify import Verification
 from crossinit_batch.storage.store import Store
@@ -37,12 +38,12 @@ class Overview:
     """
 
     inventory: Inventory
-    expected: Estimate | None
+    expected: TimeEstimate | None
     hint: str = ""
 
 
 def overview_of(
-    manifest: Manifest, devices: str | None = None, workers: int | None = None, share: Share | None = None
+    manifest: Manifest, devices: str | None = None, workers: int | None = None, shard: Shard | None = None
 ) -> Overview:
     """What a manifest would do; writes nothing and loads no model.
 
@@ -60,8 +61,8 @@ def overview_of(
     inventory = take_inventory(store, plan)
     if source is None:
         return Overview(inventory, None)
-    batches = batches_of(with_batches(plan, inventory.pending, frozen), share)
-    device, crew = likely_device(devices, plan.compute.threads), likely_crew(devices, workers)
+    batches = batches_of(with_batches(plan, inventory.pending, frozen), shard)
+    device, crew = likely_device(devices, plan.compute.threads), likely_workers(devices, workers)
     expected = expected_of(inventory, batches, source.folder, device, crew)
     return Overview(inventory, expected, idle_workers(plan, inventory.pending_of(batches), crew.workers))
 
@@ -117,7 +118,7 @@ def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None
         stream.write(f"{overview.hint}\n")
 
 
-def _estimate_facts(expected: Estimate) -> dict[str, Any]:
+def _estimate_facts(expected: TimeEstimate) -> dict[str, Any]:
     """The estimate for machines, in seconds."""
     seconds = {"wall": expected.wall, "device": expected.device_seconds, "start": expected.start}
     works = {"learning": expected.learning, "drawing": expected.drawing, "judging": expected.judging}

@@ -53,6 +53,8 @@ def _earlier(inventory: Inventory, frozen: Plan | None) -> dict[str, Any] | None
 
 def _compiles(plan: Plan, inventory: Inventory, source: ModelSource, placement: Placement) -> bool | Work:
     device = placement.first_device
-    described, batches = described_device(device, plan.compute.threads), batches_of(plan, placement.share)
-    expected = expected_of(inventory, batches, source.folder, described, placement.crew)
-    return what_pays(expected, device, compiled_folder(source.components["unet"], device, plan.model.dtype))
+    described, batches = described_device(device, plan.compute.threads), batches_of(plan, placement.shard)
+    expected = expected_of(inventory, batches, source.folder, described, placement.workers)
+    seconds: dict[Work, float] = {"learning": expected.learning, "drawing": expected.drawing}
+    each = {work: total / expected.workers for work, total in seconds.items()}
+    return what_pays(each, device, compiled_folder(source.components["unet"], device, plan.model.dtype))

@@ -11,15 +11,17 @@ from typing import Protocol
 from crossinit_batch import layout
 from crossinit_batch.engines.placement import RunOptions, place
 from crossinit_batch.errors import OutputError, RequestError
-from crossinit_batch.evaluation.judges import check_judges, planned_judges
+from crossinit_batch.evaluation.judges import check_judges
 from crossinit_batch.events import Note, Reporter, Warned
 from crossinit_batch.manifest.evaluation import default_evaluation
 from crossinit_batch.manifest.load import Manifest
 from crossinit_batch.model.device import resolve_dtype
 from crossinit_batch.model.source import ModelSource, fetched_model
+from crossinit_batch.plan.frozen import frozen_plan, planned_source
 from crossinit_batch.plan.inventory import Inventory
-from crossinit_batch.plan.plan import Plan, PlannedJudges, frozen_plan, make_plan
-from crossinit_batch.plan.planned_model import planned_source
+from crossinit_batch.plan.judges import planned_judges
+from crossinit_batch.plan.make import make_plan
+from crossinit_batch.plan.plan import Plan, PlannedJudges
 from crossinit_batch.runner.execution import Execution, RunResult
 from crossinit_batch.runner.freeze import freeze
 from crossinit_batch.runner.resolve import settle
@@ -67,8 +69,8 @@ def run_plan(
         compute = settle(plan, inventory, frozen, source, placement)
         return plan.model_copy(update={"compute": compute})
 
-    with _own(store, placement.part, report, stop, options):
-        plan, inventory = freeze(store, plan_after, placement.share, report, settled)
+    with _own(store, placement.shard_name, report, stop, options):
+        plan, inventory = freeze(store, plan_after, placement.shard, report, settled)
         if text is not None:
             _keep_manifest(store, text.encode())
         return Execution(store, plan, source, placement, report, stop, options).run(inventory)
@@ -108,8 +110,8 @@ def evaluate(
         raise RequestError("there is no judge to evaluate by", "Name --recogniser with --detector, or --clip.")
     asked = planned.model_copy(update={"judges": judges})
     placement = place(options, os.environ)
-    with _own(store, placement.part, report, stop, options):
-        plan, inventory = freeze(store, lambda _frozen: asked, placement.share, report)
+    with _own(store, placement.shard_name, report, stop, options):
+        plan, inventory = freeze(store, lambda _frozen: asked, placement.shard, report)
         return Execution(store, plan, None, placement, report, stop, options).run(inventory)
 
 
@@ -118,8 +120,8 @@ def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOption
     planned = frozen_plan(store)
     source = planned_source(store, planned)
     placement = place(options, os.environ)
-    with _own(store, placement.part, report, stop, options):
-        plan, inventory = freeze(store, lambda frozen: frozen or planned, placement.share, report)
+    with _own(store, placement.shard_name, report, stop, options):
+        plan, inventory = freeze(store, lambda frozen: frozen or planned, placement.shard, report)
         return Execution(store, plan, source, placement, report, stop, options).run(inventory)
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from collections.abc import Iterable
 
 from crossinit_batch import layout
 from crossinit_batch.digest import digest_of
-from crossinit_batch.engines.launcher import Share
 from crossinit_batch.events import JobFailed
 from crossinit_batch.plan.plan import Plan
+from crossinit_batch.plan.shard import Shard
+from crossinit_batch.record import Record, read_record
 from crossinit_batch.storage.store import Store
 
 SCHEMA = 1
 
 
-class ShardRecord(BaseModel):
+class ShardRecord(Record):
     """How one shard of a plan ended: whether it came to its end or was stopped, and what failed in it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     shard: int = SCHEMA
     plan: str
@@ -40,34 +37,23 @@ def plan_digest(plan: Plan) -> str:
     return digest_of("plan", plan.model_dump(mode="json"))[:16]
 
 
-def write_record(store: Store, share: Share, record: ShardRecord) -> None:
-    store.write_json(layout.shard_record(share.part), record.model_dump(mode="json"))
+def write_record(store: Store, shard: Shard, record: ShardRecord) -> None:
+    store.write_json(layout.shard_record(shard.name), record.model_dump(mode="json"))
 
 
-def forget_record(store: Store, share: Share) -> None:
+def forget_record(store: Store, shard: Shard) -> None:
     """A shard that is at work again has not ended."""
-    store.remove(layout.shard_record(share.part))
+    store.remove(layout.shard_record(shard.name))
 
 
-def read_records(store: Store, plan: Plan) -> list[ShardRecord]:
-    """The records of this plan's shards; those of earlier plans, and damaged ones, are left out."""
-    found = []
-    for name in store.listing():
-        if name.startswith(f"{layout.SHARDS}/") and (record := _read(store.read_json(name))) is not None:
-            found.append(record)
-    return [record for record in found if record.plan == plan_digest(plan)]
+def read_records(store: Store, plan: Plan, names: Iterable[str]) -> list[ShardRecord]:
+    """The records of this plan's shards among the folder's files; those of earlier plans and damaged ones left out."""
+    ours = [name for name in names if name.startswith(f"{layout.SHARDS}/")]
+    found = [read_record(ShardRecord, store.read_json(name), "shard", SCHEMA) for name in ours]
+    return [record for record in found if record is not None and record.plan == plan_digest(plan)]
 
 
-def _read(value: dict[str, Any] | None) -> ShardRecord | None:
-    if value is None or value.get("shard") != SCHEMA:
-        return None
-    try:
-        return ShardRecord.model_validate(value)
-    except ValidationError:
-        return None
-
-
-def all_have_ended(records: list[ShardRecord], share: Share) -> bool:
+def all_have_ended(records: list[ShardRecord], shard: Shard) -> bool:
     """Whether every shard that counts as this one has come to its end."""
-    ended = {record.index for record in records if record.count == share.count and record.ended}
-    return len(ended) == share.count
+    ended = {record.index for record in records if record.count == shard.count and record.ended}
+    return len(ended) == shard.count

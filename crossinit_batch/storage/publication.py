@@ -10,21 +10,19 @@ import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import model_validator
 
 from crossinit_batch import layout
 from crossinit_batch.digest import sha256
-from crossinit_batch.record import sealed, unsealed
+from crossinit_batch.record import Record, read_record, with_checksum
 from crossinit_batch.storage.receipts import ReceiptFile
 from crossinit_batch.storage.store import Store, is_inside
 
 SCHEMA = 1
 
 
-class Publication(BaseModel):
+class Publication(Record):
     """The receipt of a group: its files by their names in the output folder."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     receipt: int = SCHEMA
     kind: Literal["published"] = "published"
@@ -84,18 +82,13 @@ def forget_published(store: Store, name: str, lost: Collection[str]) -> None:
 def _write_publication(store: Store, name: str, files: Mapping[str, ReceiptFile]) -> None:
     """Publish a group's receipt, unless it would list nothing."""
     if files:
-        store.write_json(name, sealed(Publication(files=dict(files)).model_dump(mode="json", exclude_none=True)))
+        store.write_json(name, with_checksum(Publication(files=dict(files)).model_dump(mode="json", exclude_none=True)))
 
 
 def published_files(store: Store, name: str) -> dict[str, ReceiptFile] | None:
     """The files that a group's receipt lists; None where there is none, or it is not understood."""
-    value = unsealed(store.read_json(name) or {})
-    if value is None or value.get("receipt") != SCHEMA:
-        return None
-    try:
-        return Publication.model_validate(value).files
-    except ValidationError:
-        return None
+    found = read_record(Publication, store.read_json(name), "receipt", SCHEMA)
+    return found.files if found is not None else None
 
 
 def is_published(store: Store, group: str, name: str) -> bool:

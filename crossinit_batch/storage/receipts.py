@@ -1,4 +1,4 @@
-"""Receipts: what was made, byte for byte, and from what; written last, so what has a valid one is whole.
+"""Receipts: what was made, byte for byte, and from what; written last, so what has a valid one is complete.
 
 `facts` are decided by the job alone; `run` holds what differs from run to run: seconds, device, versions, time.
 """
@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from crossinit_batch import layout
-from crossinit_batch.record import sealed, unsealed
+from crossinit_batch.digest import sha256
+from crossinit_batch.errors import EmbeddingError
+from crossinit_batch.record import Record, read_record, with_checksum
 from crossinit_batch.storage.store import Store, StoredFile, is_inside
 
 SCHEMA = 1
 
 
-class ReceiptFile(BaseModel):
+class ReceiptFile(Record):
     """One file of a receipt, its name relative to the receipt's folder; `digest` is set for pictures."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: int
     sha256: str
@@ -31,16 +31,17 @@ class ReceiptFile(BaseModel):
         return StoredFile(self.size, self.sha256)
 
 
-class Receipt(BaseModel):
+class Receipt(Record):
     """What a job left in its folder. `digest` is the job's, or the judges'.
 
-    The pictures of one folder have a digest each, the cells of scores too, in `facts`.
+    The pictures of one folder have a digest each, the cells of scores too, in `facts`. An artifact's receipt is of the
+    kind `embedding` where it is one, else `artifact`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     receipt: int = SCHEMA
-    kind: Literal["embedding", "images", "scores"]
+    kind: Literal["embedding", "artifact", "images", "scores"]
     method: str
     identity: str
     digest: str
@@ -53,10 +54,16 @@ class Receipt(BaseModel):
         kept = {name: file for name, file in self.files.items() if name not in names}
         return self.model_copy(update={"files": kept})
 
+    @property
+    def prepared(self) -> str | None:
+        """The published file that an artifact started from, None where it started from none."""
+        name = self.facts.get(layout.PREPARED_FACT)
+        return str(name) if name is not None else None
+
     @model_validator(mode="after")
     def _names_its_files(self) -> Self:
-        if self.kind == "embedding" and layout.EMBEDDING_FILE not in self.files:
-            raise ValueError("the receipt of an embedding does not name its file")
+        if self.kind in ("embedding", "artifact") and not self.files:
+            raise ValueError("the receipt of an artifact names no file")
         if any(not is_inside(name) for name in self.files):
             raise ValueError("the receipt names a file outside its folder")
         return self
@@ -64,15 +71,21 @@ class Receipt(BaseModel):
 
 def read_receipt(store: Store, name: str) -> Receipt | None:
     """The receipt in a file, or None where there is none, it is damaged, or this version does not understand it."""
-    value = unsealed(store.read_json(name) or {})
-    if value is None or value.get("receipt") != SCHEMA:
-        return None
-    try:
-        return Receipt.model_validate(value)
-    except ValidationError:
-        return None
+    return read_record(Receipt, store.read_json(name), "receipt", SCHEMA)
 
 
 def write_receipt(store: Store, name: str, receipt: Receipt) -> None:
-    """Publish a receipt; the files it names must stand already."""
-    store.write_json(name, sealed(receipt.model_dump(mode="json", exclude_none=True)))
+    """Publish a receipt; the files it names must exist already."""
+    store.write_json(name, with_checksum(receipt.model_dump(mode="json", exclude_none=True)))
+
+
+def stored_file(store: Store, receipt: Receipt, file: str) -> bytes:
+    """A file that an artifact's receipt names; EmbeddingError where it is not the one that was written."""
+    name = f"{layout.artifact_folder(receipt.method, receipt.identity)}/{file}"
+    data = store.read(name)
+    if data is None or file not in receipt.files or sha256(data) != receipt.files[file].sha256:
+        raise EmbeddingError(
+            f"{store}/{name} does not match its receipt",
+            "`crossinit verify --repair` sets it aside, then `crossinit resume` makes it again.",
+        )
+    return data

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from crossinit_batch import layout
 from crossinit_batch.errors import OutputError
+from crossinit_batch.record import Record
 from crossinit_batch.storage.publication import publishing
 from crossinit_batch.storage.store import Store, json_bytes
 
 SCHEMA = 1
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Item(_Record):
+class Item(Record):
     """One pair of pictures: `pictures` says by file name which method drew it, the methods in the plan's order."""
 
     identity: str
@@ -33,7 +30,7 @@ class Item(_Record):
         return first, second
 
 
-class Key(_Record):
+class Key(Record):
     """A study: its id, the run it shows, and its items by the names that answers call them by."""
 
     schema_number: int = SCHEMA

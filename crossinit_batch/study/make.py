@@ -13,9 +13,10 @@ from crossinit_batch import layout
 from crossinit_batch.digest import digest_of, sha256
 from crossinit_batch.errors import OutputError, RequestError
 from crossinit_batch.messages import unknown
+from crossinit_batch.plan.frozen import frozen_plan
 from crossinit_batch.plan.inventory import Inventory, take_inventory
-from crossinit_batch.plan.plan import PlannedPicture, frozen_plan
-from crossinit_batch.report.write import small_photograph, thumbnail_name
+from crossinit_batch.plan.photographs import small_photograph, thumbnail_name
+from crossinit_batch.plan.plan import PlannedPicture
 from crossinit_batch.storage.publication import Publishing, publishing
 from crossinit_batch.storage.receipts import Receipt, read_receipt
 from crossinit_batch.storage.store import Store

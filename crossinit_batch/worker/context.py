@@ -10,36 +10,25 @@ from typing import Any
 
 from crossinit_batch import __version__
 from crossinit_batch.events import Reporter
-from crossinit_batch.plan.inventory import Inventory
-from crossinit_batch.plan.plan import Job, JobBatch, Plan
+from crossinit_batch.plan.plan import Plan
 from crossinit_batch.storage.store import Store
 from crossinit_batch.worker.stopping import StopRequest
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """The frozen plan, the store, whom to tell, and whether to stop; `inventory` is how the run found the folder.
+    """The frozen plan, the store, whom to tell, and whether to stop.
 
     `scores_only`: nothing is learned or drawn, what is drawn is scored.
     """
 
     plan: Plan
     store: Store
-    inventory: Inventory
     report: Reporter
     stop: StopRequest
     allow_pickle: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     scores_only: bool = False
-
-    @property
-    def pending_batches(self) -> list[JobBatch]:
-        """The plan's batches that have something left to do."""
-        return self.inventory.pending_of(self.plan.batches)
-
-    def jobs_of(self, batch: JobBatch) -> list[Job]:
-        """The jobs of a batch, in its order."""
-        return [self.inventory.states[batch.method, identity].job for identity in batch.identities]
 
     def run_facts(self, seconds: float) -> dict[str, Any]:
         """The part of a receipt that differs from run to run."""

@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from crossinit_batch.errors import JobError
 from crossinit_batch.events import Note, Warned
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.compilation import WORKS, compile_unet, gradient_error, is_rounding, keep_compiled
@@ -16,13 +17,13 @@ from crossinit_batch.plan.batch_sizes import decoded_together
 from crossinit_batch.worker.context import RunContext
 
 
-def fit_to_plan(model: BaseModel, context: RunContext) -> None:
+def set_up(model: BaseModel, context: RunContext) -> None:
     """Set how a freshly loaded model does the plan's work, and have it say so where its memory runs out."""
     plan, architecture = context.plan, Architecture.read(model.source.folder)
     model.learning.size = plan.compute.samples
     model.decoding.size = decoded_together(architecture, architecture.latent_side(plan.render.size))
     for work, micro in (("learning", model.learning), ("drawing", model.drawing), ("decoding", model.decoding)):
-        micro.on_halved = partial(_tell_of_halving, context, work)
+        micro.on_halved = partial(_report_halving, context, work)
     model.attention = attention_backends(model.device)
     if model.device.type == "cuda" and model.dtype != torch.float32:
         # Who takes a U-Net in half precision takes the text encoder's products in TF32: they are a third of a step.
@@ -50,6 +51,17 @@ def check_compiled_learning(model: BaseModel, context: RunContext, samples: int)
     model.learning.run(samples, check)
 
 
-def _tell_of_halving(context: RunContext, work: str, size: int, wanted: int) -> None:
+def warn_of_cut_prompts(model: BaseModel, context: RunContext) -> None:
+    """Say which prompts are longer than the text encoder reads, and what of them is lost."""
+    for prompt in context.plan.prompts:
+        try:
+            cut = model.caption(prompt.text, tokens=2).cut
+        except JobError:
+            continue
+        if cut:
+            context.report(Warned(f"prompt {prompt.text!r} is too long; this is cut off: {cut!r}"))
+
+
+def _report_halving(context: RunContext, work: str, size: int, wanted: int) -> None:
     fewer = f"{work} goes on with {size} instead of {wanted} samples at a time, and the same results"
     context.report(Warned(f"the device ran out of memory: {fewer}"))

@@ -17,9 +17,9 @@ from crossinit_batch import __version__, layout
 from crossinit_batch.events import ImagesDone, JobFailed
 from crossinit_batch.images.encode import encode_picture
 from crossinit_batch.images.infotext import SAMPLER_NAMES, PictureFacts
-from crossinit_batch.methods.embedding.formats import token_of
 from crossinit_batch.model.device_speed import cores
-from crossinit_batch.plan.plan import Job, Plan, PlannedPicture, picture_digest
+from crossinit_batch.plan.digests import picture_digest
+from crossinit_batch.plan.plan import Job, Plan, PlannedPicture
 from crossinit_batch.storage.failures import reason_of
 from crossinit_batch.storage.receipts import Receipt, ReceiptFile, read_receipt, write_receipt
 from crossinit_batch.worker.context import RunContext
@@ -35,22 +35,26 @@ _GROUPS_AHEAD = 2
 
 @dataclass(frozen=True, eq=False)
 class DrawnPicture:
-    """A picture that was drawn: its pixels (height, width, 3) and its seed."""
+    """A picture that was drawn: its pixels (height, width, 3), its seed, and what names the person in its prompt."""
 
     planned: PlannedPicture
     seed: int
     pixels: NDArray[np.uint8]
+    placeholder: str
 
 
 class PictureSaver:
-    """Saves groups of pictures in the order they come; leaving it waits until all that was given stands.
+    """Saves groups of pictures in the order they come; leaving it waits until all that was given is stored.
+
+    It holds the receipts of its jobs' pictures, each read once: nobody else writes them meanwhile.
 
     A job whose pictures cannot be written is reported and joins `failed`. Any other error of a thread comes out of the
     next `save`, or on leaving, once what could be saved is saved.
     """
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, jobs: Sequence[Job]) -> None:
         self.context = context
+        self._receipts = {job: read_receipt(context.store, _receipt_name(job)) for job in jobs}
         self._encoders = ThreadPoolExecutor(min(cores(), _MOST_THREADS), "encode-picture")
         self._recorder = ThreadPoolExecutor(1, "save-pictures")
         self._waiting: deque[Future[None]] = deque()
@@ -111,21 +115,19 @@ class PictureSaver:
 
     def _forget(self, job: Job, names: Sequence[str]) -> None:
         """Take pictures out of a receipt that lists them, and the same pictures in other formats altogether."""
-        store, folder = self.context.store, layout.images_folder(*job.key)
-        receipt = read_receipt(store, f"{folder}/{layout.RECEIPT_FILE}")
+        receipt = self._receipts[job]
         if receipt is None:
             return
         others = {other for name in names for other in layout.other_kinds(name)} & receipt.files.keys()
         going = others | (receipt.files.keys() & set(names))
         if going:
-            write_receipt(store, f"{folder}/{layout.RECEIPT_FILE}", receipt.without(going))
+            self._write(job, receipt.without(going))
         for name in others:
-            store.remove(f"{folder}/{name}")
+            self.context.store.remove(f"{layout.images_folder(*job.key)}/{name}")
 
     def _enter(self, job: Job, files: dict[str, ReceiptFile], seconds: float, facts: dict[str, object]) -> None:
-        """Add pictures that stand to the receipt of their folder."""
-        name = f"{layout.images_folder(*job.key)}/{layout.RECEIPT_FILE}"
-        before = read_receipt(self.context.store, name)
+        """Add pictures that are stored to the receipt of their folder."""
+        before = self._receipts[job]
         known = before.files if before else {}
         spent = seconds + (before.run.get("seconds", 0.0) if before else 0.0)
         receipt = Receipt(
@@ -136,14 +138,22 @@ class PictureSaver:
             files=dict(sorted({**known, **files}.items())),
             run={**self.context.run_facts(spent), **facts},
         )
-        write_receipt(self.context.store, name, receipt)
+        self._write(job, receipt)
+
+    def _write(self, job: Job, receipt: Receipt) -> None:
+        write_receipt(self.context.store, _receipt_name(job), receipt)
+        self._receipts[job] = receipt
+
+
+def _receipt_name(job: Job) -> str:
+    return f"{layout.images_folder(*job.key)}/{layout.RECEIPT_FILE}"
 
 
 def facts_of(plan: Plan, picture: DrawnPicture) -> PictureFacts:
     """What a picture says about itself."""
     planned, render = picture.planned, plan.render
     return PictureFacts(
-        prompt=planned.prompt.fill(token_of(planned.job.identity)),
+        prompt=planned.prompt.fill(picture.placeholder),
         negative_prompt=render.negative_prompt,
         steps=render.steps,
         sampler=SAMPLER_NAMES[render.scheduler],

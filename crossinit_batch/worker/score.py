@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,40 +18,48 @@ from crossinit_batch.errors import Interrupted, JobError
 from crossinit_batch.evaluation.alignment import TEMPLATE_DIGEST
 from crossinit_batch.evaluation.judges import Judges
 from crossinit_batch.events import ImagesJudged, JobFailed, ScoresDone, Warned
-from crossinit_batch.images.photograph import open_photograph
 from crossinit_batch.model.counters import Counters
+from crossinit_batch.plan.digests import cell_digests
 from crossinit_batch.plan.estimate import judging
-from crossinit_batch.plan.plan import Job, JobBatch
-from crossinit_batch.plan.scores import PictureScore, cell_digests, cell_name, cells_done, dump_scores, load_scores
+from crossinit_batch.plan.judges import files_of
+from crossinit_batch.plan.photographs import opened_photograph
+from crossinit_batch.plan.plan import Job
+from crossinit_batch.plan.scores import PictureScore, dump_scores, load_scores, prompt_key, prompts_scored
+from crossinit_batch.plan.task import Task
 from crossinit_batch.storage.receipts import Receipt, ReceiptFile, read_receipt, write_receipt
 from crossinit_batch.worker.context import RunContext
-from crossinit_batch.worker.learn import photograph_bytes
-from crossinit_batch.worker.timings import Pace
+from crossinit_batch.worker.timings import Timings
 
 _AT_ONCE = 16
-"""Pictures that CLIP looks at together; fixed, since company decides the last bits."""
+"""Pictures that CLIP looks at together; fixed, since who shares a batch decides the last bits."""
 
 Vector = NDArray[np.float32]
 
 
-class Scorer:
-    """Scores the pictures of jobs."""
+class Scoring:
+    """Scores the pictures of a run's jobs; judges are loaded, and faces of photographs found, once a worker."""
 
-    def __init__(
-        self, context: RunContext, judges: Judges, counters: Counters, sources: dict[str, list[Vector]], pace: Pace
-    ) -> None:
-        """`sources` are the faces of photographs by identity that are known already, and learns of new ones."""
-        self.context, self.judges, self.counters, self._sources = context, judges, counters, sources
-        self.pace = pace
+    def __init__(self, context: RunContext, device: torch.device, counters: Counters) -> None:
+        self.context, self.device, self.counters = context, device, counters
+        self.timings = Timings(context, device)
+        self._sources: dict[str, list[Vector]] = {}
 
-    def score(self, batch: JobBatch) -> None:
-        """Score what is drawn of a batch and not scored yet; Interrupted where asked to stop."""
-        for job in self.context.jobs_of(batch):
+    @cached_property
+    def judges(self) -> Judges:
+        """The judges, loaded when something is to be scored."""
+        planned = self.context.plan.judges
+        assert planned is not None
+        return Judges.load(planned.settings, files_of(planned), self.device)
+
+    def score(self, task: Task) -> None:
+        """Score what is drawn of a task and not scored yet; Interrupted where asked to stop."""
+        self.timings = Timings(self.context, self.device)
+        for job in task.jobs:
             try:
                 self._score_job(job)
             except JobError as error:
                 self.context.report(JobFailed(*job.key, "evaluate", error.message, error.hint))
-        self.pace.keep()
+        self.timings.keep()
 
     def _score_job(self, job: Job) -> None:
         """Score the cells of a job that need it, and store them with those that stand."""
@@ -58,7 +68,7 @@ class Scorer:
         images = read_receipt(store, f"{layout.images_folder(*job.key)}/{layout.RECEIPT_FILE}")
         before = read_receipt(store, f"{folder}/{layout.RECEIPT_FILE}")
         wanted = cell_digests(plan, job, images)
-        rows = self._standing_rows(job, images, before)
+        rows = self._valid_rows(job, images, before)
         missing = [number for number in wanted if number not in rows]
         if images is None or not missing:
             return
@@ -80,12 +90,10 @@ class Scorer:
         if stopped:
             raise stopped
 
-    def _standing_rows(
-        self, job: Job, images: Receipt | None, receipt: Receipt | None
-    ) -> dict[int, list[PictureScore]]:
+    def _valid_rows(self, job: Job, images: Receipt | None, receipt: Receipt | None) -> dict[int, list[PictureScore]]:
         """The stored scores of the cells that stand, by prompt number."""
         plan = self.context.plan
-        done = cells_done(plan, job, images, receipt)
+        done = prompts_scored(plan, job, images, receipt)
         data = self.context.store.read(f"{layout.scores_folder(*job.key)}/{layout.SCORES_FILE}") if done else None
         if receipt is None or data is None or sha256(data) != receipt.files[layout.SCORES_FILE].sha256:
             return {}
@@ -98,7 +106,7 @@ class Scorer:
         plan = self.context.plan
         prompt, judges = plan.prompts[number], plan.judges
         assert judges is not None
-        began = self.pace.clock()
+        began = self.timings.clock()
         names = [picture.name for picture in plan.pictures_of_prompt(job, number)]
         sources = self._source_vectors(job) if judges.judges_identity(prompt) else []
         scores = []
@@ -112,7 +120,7 @@ class Scorer:
                 faces, largest, best = self._likeness(picture, sources) if sources else (None, None, None)
                 self.counters.pictures_judged += 1
                 scores.append(PictureScore(name, faces, largest, best, cosine))
-        self.pace.add(judging(judges), self.pace.clock() - began, len(names))
+        self.timings.add(judging(judges), self.timings.clock() - began, len(names))
         return scores
 
     def _picture(self, job: Job, name: str, images: Receipt) -> Image.Image:
@@ -141,8 +149,8 @@ class Scorer:
         """The unit vectors of an identity's photographs, of each its largest face; none where no face is found."""
         if job.identity not in self._sources:
             vectors = []
-            for photograph in self.context.plan.people[job.identity].photographs:
-                faces = self._face_vectors(open_photograph(photograph_bytes(photograph), photograph.path))
+            for photograph in self.context.plan.identity(job.identity).photographs:
+                faces = self._face_vectors(opened_photograph(photograph))
                 self.counters.photographs_judged += 1
                 vectors += faces[:1]
                 if not faces:
@@ -168,7 +176,7 @@ class Scorer:
             files={layout.SCORES_FILE: ReceiptFile(size=stored.size, sha256=stored.sha256)},
             facts={
                 "pictures": sum(len(scores) for scores in rows.values()),
-                "cells": {cell_name(plan, number): digests[number] for number in sorted(rows)},
+                "cells": {prompt_key(plan, number): digests[number] for number in sorted(rows)},
                 "judges": {"detector": judges.detector, "recogniser": judges.recogniser, "clip": judges.clip},
                 "template": TEMPLATE_DIGEST,
             },

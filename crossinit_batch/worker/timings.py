@@ -14,7 +14,7 @@ from crossinit_batch.worker import start_clock
 from crossinit_batch.worker.context import RunContext
 
 
-class Pace:
+class Timings:
     """Seconds and pieces of each work of a batch of jobs, summed up until `keep`."""
 
     def __init__(self, context: RunContext, device: torch.device) -> None:

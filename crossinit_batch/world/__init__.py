@@ -7,4 +7,4 @@ from pathlib import Path
 PIPELINE = Path(__file__).with_name("pipeline")
 """A pipeline in diffusers' layout."""
 JUDGES = Path(__file__).with_name("judges")
-"""`detector.onnx`, `recogniser.onnx`, `attributes.onnx` and `clip/`; `crossinit_batch.demo.judges` tells of them."""
+"""`detector.onnx`, `recogniser.onnx`, `attributes.onnx` and `clip/`; `crossinit_batch.demo.judges` describes them."""

@@ -9,22 +9,7 @@ import pytest
 
 from crossinit_batch.console.lines import JsonLines, Lines
 from crossinit_batch.console.safe_stream import SafeStream
-from crossinit_batch.events import (
-    CheckpointSaved,
-    DenoiseStepDone,
-    EmbeddingDone,
-    Event,
-    ImagesDone,
-    ImagesJudged,
-    JobFailed,
-    Note,
-    RunFinished,
-    RunInterrupted,
-    RunStarted,
-    ScoresDone,
-    StepDone,
-    Warned,
-)
+from crossinit_batch.events import CheckpointSaved, DenoiseStepDone, ArtifactDone, Event, ImagesDone, ImagesJudged, JobFailed, Note, RunFinished, RunInterrupted, RunStarted, ScoresDone, StepDone, Warned
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678900, UTC)
 START = RunStarted("celeba", "s3://k:SECRET@b/out?x=SECRET", "demo", "cuda:0", "bfloat16", 12, 4, 240, 80, 320)
@@ -103,7 +88,7 @@ def test_denoising_and_optimisation_share_the_throttle() -> None:
 def test_what_completes_or_goes_wrong_is_written_at_once() -> None:
     lines = lines_of(
         START,
-        EmbeddingDone("cross-init", "ada", 34.2),
+        ArtifactDone("cross-init", "ada", 34.2),
         ImagesDone("cross-init", "ada", 8),
         CheckpointSaved("cross-init", ("a", "b", "c", "d", "e"), 50),
         JobFailed("cross-init", "bob", "photograph", "no such picture", "check the path"),
@@ -152,7 +137,7 @@ def test_quiet_leaves_warnings_failures_and_the_end() -> None:
     events = (
         START,
         Note("n"),
-        EmbeddingDone("m", "a", 1.0),
+        ArtifactDone("m", "a", 1.0),
         Warned("w"),
         JobFailed("m", "b", "render", "r", ""),
         RunInterrupted("my out", "SIGTERM", "everything up to step 50 is saved"),
@@ -175,7 +160,7 @@ HOSTILE = "[red]\x1b[2J\r\u202e\udc80"
 
 def test_foreign_text_cannot_move_the_cursor_or_forge_a_line() -> None:
     events = (
-        EmbeddingDone("m", f"id\n12:00:00  finished{HOSTILE}", 1.0),
+        ArtifactDone("m", f"id\n12:00:00  finished{HOSTILE}", 1.0),
         JobFailed("m", HOSTILE, "s", f"why\n12:00:00  finished {HOSTILE} https://u:SECRET@h/x?y", HOSTILE),
         Warned(HOSTILE),
         Note(HOSTILE),

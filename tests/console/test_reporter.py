@@ -15,21 +15,7 @@ from typing import Any, TextIO
 import pytest
 
 from crossinit_batch.console.reporter import reporter_for
-from crossinit_batch.events import (
-    CheckpointSaved,
-    DenoiseStepDone,
-    EmbeddingDone,
-    Event,
-    ImagesDone,
-    ImagesJudged,
-    JobFailed,
-    Note,
-    Reporter,
-    RunFinished,
-    RunStarted,
-    StepDone,
-    Warned,
-)
+from crossinit_batch.events import CheckpointSaved, DenoiseStepDone, ArtifactDone, Event, ImagesDone, ImagesJudged, JobFailed, Note, Reporter, RunFinished, RunStarted, StepDone, Warned
 
 IDS = ("ada [red]", "bob\x1b[2J", "cy", "dee")
 START = RunStarted("celeba", "s3://k:SECRET@b/out", "demo", "cuda:0", "bfloat16", 4, 0, 32, 0, 12)
@@ -46,7 +32,7 @@ def whole_run() -> Iterator[Event]:
     yield CheckpointSaved("cross-init", IDS, 3)
     yield JobFailed("cross-init", IDS[1], "personalize", "the loss is NaN", "lower the rate")
     for identity in (IDS[0], *IDS[2:]):
-        yield EmbeddingDone("cross-init", identity, 4.0)
+        yield ArtifactDone("cross-init", identity, 4.0)
         yield DenoiseStepDone("cross-init", 8, 1, 2)
         yield DenoiseStepDone("cross-init", 8, 2, 2)
         yield ImagesDone("cross-init", identity, 8)
@@ -131,11 +117,12 @@ def still_bars(clock: Callable[[], float]) -> tuple[Any, Callable[[int], str]]:
     from crossinit_batch.console.safe_stream import SafeStream
 
     bars = Bars(SafeStream(Terminal()), clock=clock)
-    bars._live = type("Still", (), {"start": lambda self: None, "stop": lambda self: None})()  # type: ignore[assignment]
+    bars.disable = True
 
     def screen(width: int) -> str:
         page = io.StringIO()
-        Console(file=page, width=width).print(bars)
+        bars.live.console = Console(file=page, width=width)
+        bars.console.print(bars)
         return page.getvalue()
 
     return bars, screen
@@ -336,7 +323,7 @@ def test_rich_and_torch_are_not_imported_before_they_are_needed() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="shell pipes")
 def test_the_exit_code_survives_head() -> None:
     program = (
-        "import sys; from tests.test_progress import *\n"
+        "import sys; from tests.console.test_reporter import *\n"
         "with reporter_for(sys.stdout) as report:\n"
         "    for turn in range(300):\n"
         "        for event in whole_run(): report(event)\n"

@@ -2,18 +2,9 @@
 
 import pytest
 
-from crossinit_batch.console.tally import Tally, TimeLeft, duration
-from crossinit_batch.events import (
-    DenoiseStepDone,
-    EmbeddingDone,
-    ImagesDone,
-    ImagesJudged,
-    JobFailed,
-    RunFinished,
-    RunStarted,
-    ScoresDone,
-    StepDone,
-)
+from crossinit_batch.console.tally import Tally, TimeLeft
+from crossinit_batch.events import DenoiseStepDone, ArtifactDone, ImagesDone, ImagesJudged, JobFailed, RunFinished, RunStarted, ScoresDone, StepDone
+from crossinit_batch.messages import duration
 
 
 class Clock:
@@ -66,7 +57,7 @@ def test_the_estimate_is_a_lower_bound_until_all_kinds_are_timed() -> None:
     steps(tally, clock, ("a", "b"), 10, 10, 1.0)
     assert tally.left is None  # only pictures are left, and none was timed
     for name in ("a", "b"):
-        tally.take(EmbeddingDone("m", name, 10.0))
+        tally.take(ArtifactDone("m", name, 10.0))
     for step in range(1, 5):
         clock.now += 3.0
         tally.take(DenoiseStepDone("m", 8, step, 4))
@@ -99,7 +90,7 @@ def test_a_lost_identity_takes_its_steps_and_images_along() -> None:
     assert tally.left is not None
     assert tally.left.seconds == pytest.approx(25.0 - 25.0 / 3)
     steps(tally, clock, ("b",), 6, 10, 1.0)
-    tally.take(EmbeddingDone("m", "b", 1.0))
+    tally.take(ArtifactDone("m", "b", 1.0))
     tally.take(JobFailed("m", "d", "personalize", "x", ""))
     assert tally.left == TimeLeft(0.0, False)
     assert (tally.embeddings, tally.failed, tally.batches) == (1, 3, {})
@@ -164,7 +155,7 @@ def test_the_estimate_is_stable_when_phases_alternate_and_exact_in_the_middle() 
     for number in range(100):
         name = str(number)
         steps(tally, clock, (name,), 1, 10, 2.0)
-        tally.take(EmbeddingDone("m", name, 20.0))
+        tally.take(ArtifactDone("m", name, 20.0))
         for step in range(1, 5):
             clock.now += 3.0
             tally.take(DenoiseStepDone("m", 8, step, 4))

@@ -22,7 +22,9 @@ from crossinit_batch.demo.judges.demo_judges import Panel
 from crossinit_batch.demo.training.captions import prompt_of
 from crossinit_batch.errors import RequestError
 from crossinit_batch.methods.embedding.formats import dump_learned_embeds
-from crossinit_batch.plan.plan import Plan, PlannedIdentity, picture_digest, write_plan
+from crossinit_batch.plan.digests import picture_digest
+from crossinit_batch.plan.frozen import write_plan
+from crossinit_batch.plan.plan import Plan, PlannedIdentity
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.settings import RenderSettings
 from crossinit_batch.storage.receipts import Receipt, ReceiptFile, write_receipt
@@ -42,7 +44,7 @@ def drawn(persons: list[Person], seed: int) -> np.ndarray:
     return np.stack([[np.asarray(draw(person, scene.retaken(rng), 64)) for scene in SCENES] for person in persons])
 
 
-def test_true_drawings_are_told_right_and_exchanged_ones_wrong(panel: Panel) -> None:
+def test_true_drawings_are_right_and_exchanged_ones_wrong(panel: Panel) -> None:
     persons = strangers(30, 8)
     known = references(panel, persons, 0)
     answers = judge_all(panel, drawn(persons[:8], 1), known)
@@ -53,7 +55,7 @@ def test_true_drawings_are_told_right_and_exchanged_ones_wrong(panel: Panel) -> 
     assert not blank.identity(torch.tensor([0])).any()  # where there is no face, nobody is right
 
 
-def test_an_interval_holds_its_mean_and_narrows_with_people() -> None:
+def test_an_interval_holds_its_mean_and_narrows_with_persons() -> None:
     few, many = (interval(torch.arange(count)[:, None] % 2 == 0) for count in (10, 1000))
     assert few["low"] < few["mean"] == 0.5 < few["high"]
     assert many["high"] - many["low"] < 0.1 < few["high"] - few["low"]
@@ -62,19 +64,19 @@ def test_an_interval_holds_its_mean_and_narrows_with_people() -> None:
 
 
 def a_run(store: Store, faces: Path, prompts: tuple[Prompt, ...]) -> Plan:
-    """A finished run of three drawn people, whose pictures are true drawings of them."""
+    """A finished run of three drawn persons, whose pictures are true drawings of them."""
     write_faces(3, faces, seed=4, size=64)
     plan = a_plan(images=1)
     job = plan.jobs[0]
-    people = tuple(PlannedIdentity(id=f"person-{number:03d}") for number in range(3))
-    jobs = tuple(job.model_copy(update={"identity": one.id, "digest": one.id * 6}) for one in people)
+    identities = tuple(PlannedIdentity(id=f"person-{number:03d}") for number in range(3))
+    jobs = tuple(job.model_copy(update={"identity": one.id, "digest": one.id * 6}) for one in identities)
     render = RenderSettings(images_per_prompt=1)
-    plan = plan.model_copy(update={"identities": people, "jobs": jobs, "prompts": prompts, "render": render})
+    plan = plan.model_copy(update={"identities": identities, "jobs": jobs, "prompts": prompts, "render": render})
     write_plan(store, plan)
     truth = [Person.from_dict(entry["person"]) for entry in json.loads((faces / "persons.json").read_text()).values()]
     for job, person, pictures in zip(plan.jobs, truth, drawn(truth, 2), strict=True):
         del person
-        folder = layout.embedding_folder(*job.key)
+        folder = layout.artifact_folder(*job.key)
         file = store.write(f"{folder}/{layout.EMBEDDING_FILE}", dump_learned_embeds(torch.ones(2, 4), job.identity, {}))
         facts = {"norm": [10.0, 12.0], "norm_initial": [11.0, 11.0], "cosine_to_initial": [0.9, 0.8]}
         receipt = Receipt(
@@ -98,10 +100,10 @@ def test_a_finished_run_is_examined(tmp_path: Path, panel: Panel) -> None:
     store = Store(str(tmp_path / "out"))
     a_run(store, tmp_path / "faces", tuple(Prompt(prompt_of(scene)) for scene in SCENES))
     found, sheets = examine_run(store, tmp_path / "faces", panel, among=20, seed=1)
-    told = found["cross-init"]
-    assert (told["persons"], told["failed"], told["among"], told["seconds_each"]) == (3, 0, 20, 2.0)
-    assert (told["norm"], told["norm_start"]) == (11.0, 11.0) and told["cosine"] == pytest.approx(0.85)
-    assert told["identity_photo"]["mean"] > 0.8
+    result = found["cross-init"]
+    assert (result["persons"], result["failed"], result["among"], result["seconds_each"]) == (3, 0, 20, 2.0)
+    assert (result["norm"], result["norm_start"]) == (11.0, 11.0) and result["cosine"] == pytest.approx(0.85)
+    assert result["identity_photo"]["mean"] > 0.8
     assert sheets["cross-init"].width > 9 * 128
 
 

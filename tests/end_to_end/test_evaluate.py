@@ -18,8 +18,8 @@ from crossinit_batch.evaluation.alignment import aligned
 from crossinit_batch.evaluation.detection import FaceDetector
 from crossinit_batch.evaluation.networks import Network
 from crossinit_batch.events import ImagesJudged, RunFinished, RunStarted, ScoresDone, Warned
+from crossinit_batch.plan.frozen import read_plan
 from crossinit_batch.plan.inventory import take_inventory
-from crossinit_batch.plan.plan import read_plan
 from crossinit_batch.plan.scores import PictureScore, load_scores
 from crossinit_batch.report.verify import verify
 from crossinit_batch.runner.run import evaluate

@@ -16,7 +16,7 @@ from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.compilation import compile_unet, gradient_error, is_rounding
 from crossinit_batch.model.micro_batch import MicroBatch
 from crossinit_batch.model.source import fetched_model
-from crossinit_batch.plan.plan import read_plan
+from crossinit_batch.plan.frozen import read_plan
 from crossinit_batch.report.verify import verify
 from crossinit_batch.settings import ModelSettings
 from tests.end_to_end.small_run import Recorder, SmallRun, work_done

@@ -16,15 +16,7 @@ import torch
 
 from crossinit_batch import layout
 from crossinit_batch.errors import Interrupted, OutputError, RequestError
-from crossinit_batch.events import (
-    CheckpointSaved,
-    DenoiseStepDone,
-    EmbeddingDone,
-    Event,
-    ImagesDone,
-    RunInterrupted,
-    StepDone,
-)
+from crossinit_batch.events import CheckpointSaved, DenoiseStepDone, ArtifactDone, Event, ImagesDone, RunInterrupted, StepDone
 from crossinit_batch.methods.embedding.formats import read_embedding
 from crossinit_batch.report.verify import verify
 from crossinit_batch.storage.store import Store, StoredFile
@@ -83,7 +75,7 @@ def test_a_run_that_is_stopped_three_times_ends_as_if_it_had_not(small: SmallRun
         (StepDone, 1),
         (StepDone, 3),
         (CheckpointSaved, 1),
-        (EmbeddingDone, 1),
+        (ArtifactDone, 1),
         (DenoiseStepDone, 1),
         (DenoiseStepDone, 4),
         (ImagesDone, 1),

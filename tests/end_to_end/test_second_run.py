@@ -12,8 +12,8 @@ import pytest
 
 from crossinit_batch import layout
 from crossinit_batch.model.base_model import Counters
+from crossinit_batch.plan.frozen import read_plan
 from crossinit_batch.plan.inventory import take_inventory
-from crossinit_batch.plan.plan import read_plan
 from crossinit_batch.report.verify import repair, verify
 from crossinit_batch.runner.execution import RunResult
 from crossinit_batch.storage.store import Store

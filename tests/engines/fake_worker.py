@@ -8,10 +8,11 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from crossinit_batch.engines.messages import Brief, Lost, Ready, Refused, Stop, Stopped, Task, TaskDone
+from crossinit_batch.engines.messages import Brief, Lost, Ready, Refused, Stop, Stopped, TaskDone
 from crossinit_batch.errors import ModelError
-from crossinit_batch.events import EmbeddingDone, JobFailed, Warned
+from crossinit_batch.events import ArtifactDone, JobFailed, Warned
 from crossinit_batch.model.counters import Counters
+from crossinit_batch.plan.task import Task
 
 
 def serve(connection: Connection, brief: Brief) -> None:
@@ -48,5 +49,5 @@ def serve(connection: Connection, brief: Brief) -> None:
             return
         if name == "deaf":
             time.sleep(60)
-        connection.send(EmbeddingDone(message.batch.method, name, 0.1))
+        connection.send(ArtifactDone(message.batch.method, name, 0.1))
         connection.send(TaskDone(Counters(unet_forwards=10)))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from crossinit_batch.engines.launcher import Share, find_launch, find_share, parse_share
+from crossinit_batch.engines.launcher import find_launch, find_shard
 from crossinit_batch.errors import RequestError
+from crossinit_batch.plan.shard import Shard, parse_shard
 
 
-@pytest.mark.parametrize(("text", "share"), [("1/1", Share(0, 1)), ("3/16", Share(2, 16)), (" 16/16 ", Share(15, 16))])
-def test_a_shard_is_counted_from_one(text: str, share: Share) -> None:
-    assert parse_share(text) == share
-    assert str(share) == text.strip()
+@pytest.mark.parametrize(("text", "share"), [("1/1", Shard(0, 1)), ("3/16", Shard(2, 16)), (" 16/16 ", Shard(15, 16))])
+def test_a_shard_is_counted_from_one(text: str, shard: Shard) -> None:
+    assert parse_shard(text) == shard
+    assert str(shard) == text.strip()
 
 
 @pytest.mark.parametrize(
@@ -19,13 +20,13 @@ def test_a_shard_is_counted_from_one(text: str, share: Share) -> None:
 )
 def test_what_is_no_part_of_a_whole_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="is no part of a whole") as caught:
-        parse_share(text)
+        parse_shard(text)
     assert "3/16" in caught.value.hint
 
 
 def test_the_parts_of_all_parts_are_all_parts() -> None:
-    assert sorted(Share(i, 3).split(j, 4).index for i in range(3) for j in range(4)) == list(range(12))
-    assert Share(2, 3).split(3, 4) == Share(11, 12)
+    assert sorted(Shard(i, 3).split(j, 4).index for i in range(3) for j in range(4)) == list(range(12))
+    assert Shard(2, 3).split(3, 4) == Shard(11, 12)
 
 
 def slurm_array(task: int, first: int, last: int, step: int, count: int) -> dict[str, str]:
@@ -36,8 +37,8 @@ def slurm_array(task: int, first: int, last: int, step: int, count: int) -> dict
 @pytest.mark.parametrize(("first", "last", "step"), [(0, 15, 1), (1, 16, 1), (0, 30, 2), (5, 35, 5), (7, 7, 1)])
 def test_a_slurm_array_divides_a_run_whatever_its_numbers(first: int, last: int, step: int) -> None:
     tasks = range(first, last + 1, step)
-    shares = [find_share(slurm_array(task, first, last, step, len(tasks))) for task in tasks]
-    assert shares == [Share(index, len(tasks)) for index in range(len(tasks))]
+    shares = [find_shard(slurm_array(task, first, last, step, len(tasks))) for task in tasks]
+    assert shares == [Shard(index, len(tasks)) for index in range(len(tasks))]
 
 
 @pytest.mark.parametrize(
@@ -53,21 +54,21 @@ def test_a_slurm_array_divides_a_run_whatever_its_numbers(first: int, last: int,
 )
 def test_an_array_that_is_no_even_row_is_refused(environ: dict[str, str]) -> None:
     with pytest.raises(RequestError) as caught:
-        find_share(environ)
+        find_shard(environ)
     assert "--shard" in caught.value.hint
 
 
 def test_an_indexed_job_of_kubernetes_says_how_many_there_are() -> None:
-    assert find_share({"JOB_COMPLETION_INDEX": "2", "CROSSINIT_SHARDS": "5"}) == Share(2, 5)
+    assert find_shard({"JOB_COMPLETION_INDEX": "2", "CROSSINIT_SHARDS": "5"}) == Shard(2, 5)
     with pytest.raises(RequestError, match="not how many there are") as caught:
-        find_share({"JOB_COMPLETION_INDEX": "2"})
+        find_shard({"JOB_COMPLETION_INDEX": "2"})
     assert "CROSSINIT_SHARDS" in caught.value.hint
     with pytest.raises(RequestError, match="JOB_COMPLETION_INDEX is 5 and CROSSINIT_SHARDS is 5"):
-        find_share({"JOB_COMPLETION_INDEX": "5", "CROSSINIT_SHARDS": "5"})
+        find_shard({"JOB_COMPLETION_INDEX": "5", "CROSSINIT_SHARDS": "5"})
 
 
 def test_alone_there_is_no_part() -> None:
-    assert find_share({}) is None
+    assert find_shard({}) is None
     assert find_launch({}) is None
     assert find_launch({"RANK": "1"}) is None
 
@@ -75,7 +76,7 @@ def test_alone_there_is_no_part() -> None:
 def test_torchrun_and_accelerate_launch_number_their_processes() -> None:
     launch = find_launch({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"})
     assert launch is not None
-    assert (launch.share, launch.local_rank) == (Share(5, 8), 1)
+    assert (launch.shard, launch.local_rank) == (Shard(5, 8), 1)
     with pytest.raises(RequestError, match="RANK is 8 and WORLD_SIZE is 8"):
         find_launch({"RANK": "8", "WORLD_SIZE": "8"})
 
@@ -86,9 +87,9 @@ SRUN = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_PROCID": "3", "SLURM_N
 def test_srun_numbers_its_tasks() -> None:
     launch = find_launch(SRUN)
     assert launch is not None
-    assert (launch.share, launch.local_rank) == (Share(3, 4), 1)
+    assert (launch.shard, launch.local_rank) == (Shard(3, 4), 1)
     smaller = find_launch({**SRUN, "SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "2"})  # srun -n 2 in a job of 4 tasks
-    assert smaller is not None and smaller.share == Share(1, 2)
+    assert smaller is not None and smaller.shard == Shard(1, 2)
     assert find_launch({"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}) is not None
 
 

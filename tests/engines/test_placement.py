@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from crossinit_batch.engines import placement
-from crossinit_batch.engines.launcher import Share
 from crossinit_batch.engines.placement import Placement, RunOptions, place
 from crossinit_batch.errors import RequestError
-from crossinit_batch.plan.crew import Crew
+from crossinit_batch.plan.shard import Shard
+from crossinit_batch.plan.workers import Workers
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_devices_and_workers_can_be_chosen() -> None:
     assert place(RunOptions(devices="cuda:0, cuda:3"), {}).devices == ("cuda:0", "cuda:3")
     assert place(RunOptions(devices="cuda:0,cuda:3", workers=3), {}).devices == ("cuda:0", "cuda:3", "cuda:0")
     assert place(RunOptions(workers=2), {}).devices == ("cuda:0", "cuda:1")
-    assert place(RunOptions(workers=6), {}).crew == Crew(workers=6, devices=4)
+    assert place(RunOptions(workers=6), {}).crew == Workers(workers=6, devices=4)
     assert place(RunOptions(workers=6), {}).sharing == 2 and place(RunOptions(), {}).sharing == 1
     assert place(RunOptions(workers=6), {}).label == "2 x cuda:0, 2 x cuda:1, cuda:2, cuda:3"
 
@@ -62,7 +62,7 @@ TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
 
 
 def test_a_process_of_a_launcher_takes_its_part_and_its_device() -> None:
-    assert place(RunOptions(), TORCHRUN) == Placement(("cuda:1",), False, Share(5, 8))
+    assert place(RunOptions(), TORCHRUN) == Placement(("cuda:1",), False, Shard(5, 8))
     assert place(RunOptions(device="cpu"), TORCHRUN).devices == ("cpu",)
 
 
@@ -84,20 +84,20 @@ ARRAY = {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY
 
 def test_an_array_task_uses_all_its_devices() -> None:
     placed = place(RunOptions(), ARRAY)
-    assert (placed.share, len(placed.devices), placed.part) == (Share(1, 3), 4, "shard-2-of-3")
+    assert (placed.shard, len(placed.devices), placed.part) == (Shard(1, 3), 4, "shard-2-of-3")
     assert place(RunOptions(workers=2), ARRAY).supervised
 
 
 def test_the_option_goes_before_what_the_scheduler_says() -> None:
-    assert place(RunOptions(shard="1/5"), ARRAY).share == Share(0, 5)
-    assert place(RunOptions(shard="1/5"), {"JOB_COMPLETION_INDEX": "3"}).share == Share(0, 5)
+    assert place(RunOptions(shard="1/5"), ARRAY).shard == Shard(0, 5)
+    assert place(RunOptions(shard="1/5"), {"JOB_COMPLETION_INDEX": "3"}).shard == Shard(0, 5)
 
 
 def test_a_launcher_in_an_array_task_splits_its_part() -> None:
-    assert place(RunOptions(), {**ARRAY, **TORCHRUN}).share == Share(1 * 8 + 5, 3 * 8)
-    assert place(RunOptions(shard="2/2"), TORCHRUN).share == Share(8 + 5, 16)
+    assert place(RunOptions(), {**ARRAY, **TORCHRUN}).shard == Shard(1 * 8 + 5, 3 * 8)
+    assert place(RunOptions(shard="2/2"), TORCHRUN).shard == Shard(8 + 5, 16)
 
 
 def test_an_index_of_kubernetes_counts_what_the_launcher_counts() -> None:
     environ = {"JOB_COMPLETION_INDEX": "1", "CROSSINIT_SHARDS": "2", **TORCHRUN}
-    assert place(RunOptions(), environ).share == Share(5, 8)
+    assert place(RunOptions(), environ).shard == Shard(5, 8)

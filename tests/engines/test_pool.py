@@ -13,7 +13,7 @@ import pytest
 from crossinit_batch.engines import pool as team
 from crossinit_batch.engines.messages import Brief
 from crossinit_batch.errors import Interrupted, ModelError
-from crossinit_batch.events import EmbeddingDone, JobFailed, Warned
+from crossinit_batch.events import ArtifactDone, JobFailed, Warned
 from crossinit_batch.model.counters import Counters
 from crossinit_batch.model.source import ModelSource
 from crossinit_batch.plan.batches import with_batches
@@ -66,7 +66,7 @@ class Run:
 
     @property
     def done(self) -> set[str]:
-        return {event.identity for event in self.record.of(EmbeddingDone)}
+        return {event.identity for event in self.record.of(ArtifactDone)}
 
     @property
     def warnings(self) -> list[str]:

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from crossinit_batch.errors import RequestError
 from crossinit_batch.evaluation.alignment import TEMPLATE, aligned
 from crossinit_batch.evaluation.insightface_pack import InsightFacePack, pack_identity
-from crossinit_batch.evaluation.judges import check_judges, planned_judges
+from crossinit_batch.evaluation.judges import check_judges
 from crossinit_batch.evaluation.networks import Network
 from crossinit_batch.evaluation.recognition import Recogniser
+from crossinit_batch.plan.judges import planned_judges
 from crossinit_batch.report.scores.provenance import judges_of
 from crossinit_batch.settings import EvaluationSettings, IdentitySettings
 from tests.helpers import insightface_stand_in

@@ -6,20 +6,12 @@ import torch
 
 from crossinit_batch import layout
 from crossinit_batch.digest import digest_of
-from crossinit_batch.methods import PRESETS, Method
 from crossinit_batch.methods.embedding.formats import dump_learned_embeds
-from crossinit_batch.plan.inventory import decided_parts
-from crossinit_batch.plan.plan import (
-    Job,
-    Photograph,
-    Plan,
-    PlannedIdentity,
-    PlannedModel,
-    identity_parts,
-    method_parts,
-    picture_digest,
-    write_plan,
-)
+from crossinit_batch.methods.planned import LearnedMethod
+from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.plan.digests import decided_parts, identity_parts, method_parts, picture_digest
+from crossinit_batch.plan.frozen import write_plan
+from crossinit_batch.plan.plan import Job, Photograph, Plan, PlannedIdentity, PlannedModel
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
 from crossinit_batch.storage.receipts import Receipt, ReceiptFile, write_receipt
@@ -35,7 +27,7 @@ def a_plan(*, methods: tuple[str, ...] = ("cross-init",), seed: int = 0, images:
         PlannedIdentity(id=name, photographs=(Photograph(path=f"/{name}.png", sha256=digit * 64),))
         for name, digit in (("ada", "a"), ("bob", "b"))
     )
-    chosen = tuple(Method(name, name, PRESETS[name]) for name in methods)
+    chosen = tuple(LearnedMethod(name, name, PRESETS[name]) for name in methods)
     return Plan(
         name="small",
         seed=seed,
@@ -64,7 +56,7 @@ def vector_of(job: Job) -> torch.Tensor:
 
 def store_embedding(store: Store, plan: Plan, job: Job, seconds: float = 2.0, *, stand_in: bool = False) -> None:
     """As the program leaves it: file, then receipt; with a `stand_in` as one of the text encoder's output."""
-    folder = layout.embedding_folder(*job.key)
+    folder = layout.artifact_folder(*job.key)
     data = dump_learned_embeds(vector_of(job), job.identity, {}, torch.ones(2, 4) if stand_in else None)
     stored = store.write(f"{folder}/{layout.EMBEDDING_FILE}", data)
     receipt = Receipt(

@@ -11,10 +11,13 @@ from PIL import Image
 
 from crossinit_batch import layout
 from crossinit_batch.digest import sha256
-from crossinit_batch.methods import PRESETS, Method
+from crossinit_batch.methods.planned import LearnedMethod
+from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.plan.digests import cell_digests
+from crossinit_batch.plan.frozen import write_plan
 from crossinit_batch.plan.inventory import Inventory, take_inventory
-from crossinit_batch.plan.plan import Job, Photograph, Plan, PlannedIdentity, PlannedJudges, write_plan
-from crossinit_batch.plan.scores import PictureScore, cell_digests, cell_name, dump_scores
+from crossinit_batch.plan.plan import Job, Photograph, Plan, PlannedIdentity, PlannedJudges
+from crossinit_batch.plan.scores import PictureScore, dump_scores, prompt_key
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.settings import EvaluationSettings, IdentitySettings, RenderSettings
 from crossinit_batch.storage.receipts import Receipt, ReceiptFile, read_receipt, write_receipt
@@ -47,7 +50,7 @@ def scored_plan(
     """A plan with judges."""
     plan = a_plan()
     ids = [f"person-{number:02d}" for number in range(people)]
-    chosen = tuple(Method(name, name, PRESETS[name]) for name in methods)
+    chosen = tuple(LearnedMethod(name, name, PRESETS[name]) for name in methods)
     return plan.model_copy(
         update={
             "methods": chosen,
@@ -76,7 +79,7 @@ def store_scores(store: Store, plan: Plan, job: Job, scoring: Scoring, seconds: 
         pictures = [picture.name for picture in plan.pictures_of_prompt(job, number)]
         if None not in made:
             rows += [replace(one, picture=name) for one, name in zip(made, pictures, strict=True) if one]
-            cells[cell_name(plan, number)] = digest
+            cells[prompt_key(plan, number)] = digest
     folder = layout.scores_folder(*job.key)
     stored = store.write(f"{folder}/{layout.SCORES_FILE}", dump_scores(rows))
     receipt = Receipt(

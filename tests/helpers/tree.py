@@ -6,9 +6,8 @@ import hashlib
 import json
 from pathlib import PurePosixPath
 
-from crossinit_batch import layout
-from crossinit_batch import record as seal
-from crossinit_batch.record import unsealed
+from crossinit_batch import layout, record
+from crossinit_batch.record import verified
 from crossinit_batch.storage.store import Store
 
 _OF_A_RUN = frozenset({layout.REPORT, layout.REPORT_PAGE, layout.PLAN})
@@ -20,7 +19,7 @@ _FOLDERS_OF_A_RUN = (f"{layout.SHARDS}/", f"{layout.PUBLICATIONS}/")
 
 
 def tree_of(store: Store) -> dict[str, str]:
-    """The SHA-256 of every file by its name; receipts without their `run` part and their seal."""
+    """The SHA-256 of every file by its name; receipts without their `run` part and their record."""
     return {name: _content(store, name) for name in store.listing() if not _is_of_a_run(name)}
 
 
@@ -33,7 +32,7 @@ def _content(store: Store, name: str) -> str:
     assert data is not None, name
     if PurePosixPath(name).name == layout.RECEIPT_FILE:
         facts = json.loads(data)
-        assert unsealed(facts) is not None, name
-        assert facts.pop("run")["seconds"] >= 0 and facts.pop(seal.KEY)
+        assert verified(facts) is not None, name
+        assert facts.pop("run")["seconds"] >= 0 and facts.pop(record.CHECKSUM)
         data = json.dumps(facts, sort_keys=True).encode()
     return hashlib.sha256(data).hexdigest()

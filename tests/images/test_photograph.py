@@ -78,6 +78,14 @@ def test_unreadable_exif_is_ignored() -> None:
             assert open_photograph(encoded(quarters(), kind, exif=broken), "a").size == (96, 72)
 
 
+def test_an_orientation_counts_though_another_tag_cannot_be_rewritten() -> None:
+    description_that_is_a_rational = struct.pack("<HHII", 0x010E, 5, 1, 8)
+    orientation = struct.pack("<HHII", 0x0112, 3, 1, 6)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + description_that_is_a_rational + orientation + bytes(4)
+    data = encoded(quarters(), "JPEG", exif=exif, quality=95)
+    assert open_photograph(data, "a").size == (72, 96)  # ImageOps.exif_transpose alone raises AttributeError here
+
+
 def test_a_phone_jpeg_with_a_second_picture_gives_its_first() -> None:
     data = encoded(quarters(), "MPO", save_all=True, append_images=[Image.new("RGB", (96, 72))], quality=95)
     assert Image.open(io.BytesIO(data)).n_frames == 2

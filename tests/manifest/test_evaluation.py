@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from crossinit_batch.errors import RequestError
-from crossinit_batch.evaluation.judges import bundled_judge, planned_judges
+from crossinit_batch.evaluation.judges import bundled_judge
 from crossinit_batch.manifest.evaluation import evaluation_of_options
+from crossinit_batch.plan.judges import planned_judges
 from crossinit_batch.settings import DEFAULT_CLIP, DEMO_EVALUATION, EvaluationSettings
 from tests.helpers import manifest_folder
 from tests.helpers.manifest_folder import ADA, check_mistake, load

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from crossinit_batch.methods import PRESETS
-from crossinit_batch.settings import InitSettings
+from crossinit_batch.methods.embedding.settings import InitSettings
+from crossinit_batch.methods.registry import PRESETS
 from tests.helpers import manifest_folder
 from tests.helpers.manifest_folder import ADA, check_mistake, load
 

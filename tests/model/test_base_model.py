@@ -15,11 +15,13 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 from crossinit_batch.errors import JobError, ModelError
+from crossinit_batch.methods.embedding.conditioning import encode_prompt
 from crossinit_batch.methods.embedding.optimization import Optimization, Subject
+from crossinit_batch.methods.embedding.settings import EmbeddingSettings
 from crossinit_batch.model.base_model import BaseModel, Counters
-from crossinit_batch.model.sampling import denoise, encode_prompt
+from crossinit_batch.model.sampling import denoise
 from crossinit_batch.model.source import locate_model
-from crossinit_batch.settings import EmbeddingSettings, ModelSettings, RenderSettings
+from crossinit_batch.settings import ModelSettings, RenderSettings
 
 
 def _loaded(folder: Path, dtype: str = "float32", counters: Counters | None = None) -> BaseModel:

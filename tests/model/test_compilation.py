@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossinit_batch.methods.embedding.conditioning import encode_prompt
 from crossinit_batch.methods.embedding.optimization import Optimization, Subject
+from crossinit_batch.methods.embedding.settings import EmbeddingSettings
 from crossinit_batch.model import compilation
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.compilation import (
@@ -21,17 +23,17 @@ from crossinit_batch.model.compilation import (
     what_pays,
 )
 from crossinit_batch.model.device_speed import Device
-from crossinit_batch.model.sampling import denoise, encode_prompt
+from crossinit_batch.model.sampling import denoise
 from crossinit_batch.model.source import fetched_model
-from crossinit_batch.plan.estimate import Estimate
-from crossinit_batch.settings import EmbeddingSettings, ModelSettings, RenderSettings
+from crossinit_batch.plan.estimate import TimeEstimate
+from crossinit_batch.settings import ModelSettings, RenderSettings
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def work_of(learning: float, drawing: float, workers: int = 1) -> Estimate:
+def work_of(learning: float, drawing: float, workers: int = 1) -> TimeEstimate:
     longest = (learning + drawing) / workers
-    return Estimate(Device("cuda", "NVIDIA H200"), 20.0, learning, drawing, 0.0, longest, workers, True)
+    return TimeEstimate(Device("cuda", "NVIDIA H200"), 20.0, learning, drawing, 0.0, longest, workers, True)
 
 
 def test_long_work_is_compiled_and_short_work_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

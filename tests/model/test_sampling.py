@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossinit_batch.methods.embedding.conditioning import encode_prompt
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.micro_batch import MicroBatch
-from crossinit_batch.model.sampling import denoise, encode_prompt
+from crossinit_batch.model.sampling import denoise
 from crossinit_batch.model.source import locate_model
 from crossinit_batch.settings import ModelSettings, RenderSettings
 

@@ -21,9 +21,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from crossinit_batch.digest import image_seed
+from crossinit_batch.methods.embedding.conditioning import encode_prompt
 from crossinit_batch.methods.embedding.formats import dump_learned_embeds, token_of
 from crossinit_batch.model.base_model import BaseModel
-from crossinit_batch.model.sampling import denoise, encode_prompt
+from crossinit_batch.model.sampling import denoise
 from crossinit_batch.model.source import locate_model
 from crossinit_batch.settings import ModelSettings, RenderSettings
 

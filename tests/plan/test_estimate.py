@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from crossinit_batch.evaluation.judges import planned_judges, weight_bytes
+from crossinit_batch.evaluation.judges import weight_bytes
 from crossinit_batch.model.device_speed import Device, remember
 from crossinit_batch.plan.batches import with_batches
-from crossinit_batch.plan.crew import Crew
 from crossinit_batch.plan.estimate import (
     DECODING,
     LEARNING,
@@ -23,7 +22,9 @@ from crossinit_batch.plan.estimate import (
     work_left,
 )
 from crossinit_batch.plan.inventory import take_inventory
+from crossinit_batch.plan.judges import planned_judges
 from crossinit_batch.plan.plan import Plan, crew
+from crossinit_batch.plan.workers import Workers
 from crossinit_batch.settings import DEMO_EVALUATION, EvaluationSettings, IdentitySettings
 from crossinit_batch.storage.store import Store
 from tests.helpers.results import a_plan
@@ -73,7 +74,7 @@ def test_a_start_that_was_seen_is_believed(pipeline_folder: Path) -> None:
     plan = a_plan()
     remember(DEVICE, plan.model.fingerprint, plan.model.dtype, START, 21.0, 1)
     assert estimate(plan, [WORK], pipeline_folder, DEVICE).start == pytest.approx(21)
-    assert 21 < estimate(plan, [WORK, WORK], pipeline_folder, DEVICE, Crew(2, 2)).start < 25
+    assert 21 < estimate(plan, [WORK, WORK], pipeline_folder, DEVICE, Workers(2, 2)).start < 25
 
 
 def test_workers_divide_the_batches_and_the_last_one_counts(pipeline_folder: Path) -> None:
@@ -82,9 +83,9 @@ def test_workers_divide_the_batches_and_the_last_one_counts(pipeline_folder: Pat
     works = [Work(1, 0, samples, 0) for samples in (8000, 8000, 1000)]
     alone = estimate(plan, works, pipeline_folder, DEVICE)
     assert (alone.workers, alone.device_seconds, alone.longest) == (1, pytest.approx(170), pytest.approx(170))
-    two = estimate(plan, works, pipeline_folder, DEVICE, Crew(2, 2))
+    two = estimate(plan, works, pipeline_folder, DEVICE, Workers(2, 2))
     assert (two.workers, two.device_seconds, two.longest) == (2, pytest.approx(170), pytest.approx(90))
-    many = estimate(plan, [*works, NOTHING], pipeline_folder, DEVICE, Crew(8, 8))
+    many = estimate(plan, [*works, NOTHING], pipeline_folder, DEVICE, Workers(8, 8))
     assert (many.workers, many.longest) == (3, pytest.approx(80)), "there is no more to hand out"
     assert many.start == two.start > alone.start, "worker processes import at once, after the run's own"
 
@@ -95,7 +96,7 @@ def test_workers_that_share_a_device_wait_for_each_other(
     plan = a_plan()
     monkeypatch.setattr(crew, "cores", lambda: 2)
     works = [Work(1, 0, 1000, 0)] * 4
-    for device, places in ((DEVICE, Crew(4, 2)), (PROCESSOR, Crew(4, 1))):
+    for device, places in ((DEVICE, Workers(4, 2)), (PROCESSOR, Workers(4, 1))):
         paced(plan, device, learning=0.01)
         assert estimate(plan, works, pipeline_folder, device, places).longest == pytest.approx(20)
 
@@ -135,7 +136,7 @@ def test_the_estimate_in_a_line(pipeline_folder: Path) -> None:
     paced(plan, PROCESSOR, learning=0.01, drawing=0.02, decoding=0.001)
     one = estimate(plan, [WORK], pipeline_folder, PROCESSOR).summary
     assert "1 worker on Some Processor (start 5 s, learning 51 s, drawing 8 s)" in one
-    some = estimate(plan, [WORK, WORK], pipeline_folder, DEVICE, Crew(2, 2)).summary
+    some = estimate(plan, [WORK, WORK], pipeline_folder, DEVICE, Workers(2, 2)).summary
     assert some.startswith("estimate by counted operations: ") and "2 workers on NVIDIA H200 (start 13 s; " in some
 
 
@@ -156,10 +157,10 @@ def test_what_is_left_is_counted_batch_by_batch(pipeline_folder: Path, tmp_path:
     inventory = take_inventory(Store(str(tmp_path)), plan)
     batches = with_batches(plan, inventory.pending, None).batches
     assert [work_left(inventory, batch).embeddings for batch in batches] == [1, 1]
-    assert expected_of(inventory, batches, pipeline_folder, DEVICE, Crew(2, 2)).longest == pytest.approx(
+    assert expected_of(inventory, batches, pipeline_folder, DEVICE, Workers(2, 2)).longest == pytest.approx(
         25.6 + 0.2 + 0.002
     )
-    assert expected_of(inventory, batches[:1], pipeline_folder, DEVICE, Crew(2, 2)).workers == 1
+    assert expected_of(inventory, batches[:1], pipeline_folder, DEVICE, Workers(2, 2)).workers == 1
 
 
 def test_a_precision_left_to_the_program_is_the_devices(pipeline_folder: Path) -> None:

@@ -7,11 +7,13 @@ import torch
 
 from crossinit_batch import layout
 from crossinit_batch.errors import RequestError
-from crossinit_batch.methods import PRESETS
 from crossinit_batch.methods.embedding.formats import dump_learned_embeds, dump_webui
+from crossinit_batch.methods.planned import IMPORTED
+from crossinit_batch.methods.registry import PRESETS
 from crossinit_batch.model.source import ModelSource
-from crossinit_batch.plan.imported import GIVEN, find_embeddings, plan_given
-from crossinit_batch.plan.plan import Plan, write_plan
+from crossinit_batch.plan.frozen import write_plan
+from crossinit_batch.plan.imported import find_artifacts, plan_imported
+from crossinit_batch.plan.plan import Plan
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
 from crossinit_batch.storage.store import Store
@@ -27,7 +29,7 @@ def put(folder: Path, *names: str) -> None:
 
 
 def found_in(folder: Path, **options: bool) -> list[tuple[str, str]]:
-    return [(one.method, one.identity) for one in find_embeddings(str(folder), **options).embeddings]
+    return [(one.method, one.identity) for one in find_artifacts(str(folder), **options).embeddings]
 
 
 def test_single_files_are_named_by_stem_or_folder(tmp_path: Path) -> None:
@@ -35,19 +37,19 @@ def test_single_files_are_named_by_stem_or_folder(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("no embedding")
     (tmp_path / ".cache.safetensors").write_bytes(b"hidden")
     found = found_in(tmp_path)
-    assert found == [(GIVEN, "ada"), (GIVEN, "bob"), (GIVEN, "d-e"), (GIVEN, "Cy")]
+    assert found == [(IMPORTED, "ada"), (IMPORTED, "bob"), (IMPORTED, "d-e"), (IMPORTED, "Cy")]
 
 
 def test_a_file_that_says_nothing_is_named_by_the_folder_that_was_given(tmp_path: Path) -> None:
     put(tmp_path / "eve", "learned_embeds.safetensors")
-    assert found_in(tmp_path / "eve") == [(GIVEN, "eve")]
+    assert found_in(tmp_path / "eve") == [(IMPORTED, "eve")]
 
 
 def test_the_hubs_cache_of_links_is_read(tmp_path: Path) -> None:
     put(tmp_path, "blobs/0123")
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "snapshots/learned_embeds.safetensors").symlink_to("../blobs/0123")
-    assert found_in(tmp_path / "snapshots") == [(GIVEN, "snapshots")]
+    assert found_in(tmp_path / "snapshots") == [(IMPORTED, "snapshots")]
 
 
 @pytest.mark.parametrize(
@@ -61,30 +63,30 @@ def test_the_hubs_cache_of_links_is_read(tmp_path: Path) -> None:
 def test_two_files_of_one_name_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
     put(tmp_path, *names)
     with pytest.raises(RequestError, match="are both named") as caught:
-        find_embeddings(str(tmp_path))
+        find_artifacts(str(tmp_path))
     assert all(Path(name).name in caught.value.message for name in names)
 
 
 def test_pickles_need_trust(tmp_path: Path) -> None:
     torch.save({"ada_v0": V[0], "ada_v1": V[1]}, tmp_path / "ada.bin")
     with pytest.raises(RequestError, match=r"only pickled files \(ada\.bin\)") as caught:
-        find_embeddings(str(tmp_path))
+        find_artifacts(str(tmp_path))
     assert "--allow-pickle" in caught.value.hint
-    assert found_in(tmp_path, allow_pickle=True) == [(GIVEN, "ada")]
+    assert found_in(tmp_path, allow_pickle=True) == [(IMPORTED, "ada")]
 
 
 def test_a_folder_without_embeddings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no such folder, or it is empty"):
-        find_embeddings(str(tmp_path / "missing"))
+        find_artifacts(str(tmp_path / "missing"))
     (tmp_path / "readme.txt").write_text("")
     with pytest.raises(RequestError, match="no embeddings found"):
-        find_embeddings(str(tmp_path))
+        find_artifacts(str(tmp_path))
 
 
 def test_a_name_of_which_no_identity_can_be_made_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "___.safetensors")
     with pytest.raises(RequestError, match="no identity can be named after '___'"):
-        find_embeddings(str(tmp_path))
+        find_artifacts(str(tmp_path))
 
 
 def test_our_folder_gives_what_has_a_receipt_with_its_methods(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_our_folder_gives_what_has_a_receipt_with_its_methods(tmp_path: Path) ->
     for job in plan.jobs[:3]:
         store_embedding(store, plan, job)
     store.write(f"cross-init-fast/bob/{layout.EMBEDDING_FILE}", b"half a result")
-    found = find_embeddings(str(tmp_path))
+    found = find_artifacts(str(tmp_path))
     assert found.plan == plan
     assert [(one.method, one.identity) for one in found.embeddings] == [
         ("cross-init-fast", "ada"), ("cross-init", "ada"), ("cross-init", "bob"),
@@ -103,12 +105,12 @@ def test_our_folder_gives_what_has_a_receipt_with_its_methods(tmp_path: Path) ->
 def test_results_of_ours_within_a_given_folder_are_not_given(tmp_path: Path) -> None:
     put(tmp_path, "ada.safetensors")
     store_all(Store(str(tmp_path / "out/drawn")), a_plan())
-    assert found_in(tmp_path) == [(GIVEN, "ada")]
+    assert found_in(tmp_path) == [(IMPORTED, "ada")]
 
 
 def planned(folder: Path) -> Plan:
-    return plan_given(
-        find_embeddings(str(folder)),
+    return plan_imported(
+        find_artifacts(str(folder)),
         name="drawn",
         model=ModelSettings(id="some/model"),
         source=ModelSource("some/model", folder, None, None, {"unet": "1" * 64}),
@@ -125,7 +127,7 @@ def test_the_plan_takes_embeddings_from_their_files(tmp_path: Path) -> None:
     plan = planned(tmp_path)
     assert [job.source for job in plan.jobs] == [str(tmp_path / "ada.safetensors"), str(tmp_path / "bob.safetensors")]
     assert plan.jobs[0].digest != plan.jobs[1].digest
-    assert plan.method(GIVEN).settings is None
+    assert plan.method(IMPORTED).settings is None
     before = [job.digest for job in plan.jobs]
     (tmp_path / "bob.safetensors").write_bytes(dump_learned_embeds(V, "bob", {}))
     after = [job.digest for job in planned(tmp_path).jobs]

@@ -11,28 +11,17 @@ from crossinit_batch import layout
 from crossinit_batch.digest import digest_of
 from crossinit_batch.errors import OutputError
 from crossinit_batch.manifest.load import Identity, Manifest
-from crossinit_batch.methods import PRESETS, Method
+from crossinit_batch.methods.embedding.settings import EmbeddingSettings, InitSettings
+from crossinit_batch.methods.planned import LearnedMethod
+from crossinit_batch.methods.registry import PRESETS
 from crossinit_batch.model.source import ModelSource
 from crossinit_batch.plan.batches import with_batches
-from crossinit_batch.plan.plan import (
-    DamagedPlan,
-    Plan,
-    PlannedModel,
-    make_plan,
-    method_parts,
-    picture_digest,
-    read_plan,
-    write_plan,
-)
+from crossinit_batch.plan.digests import method_parts, picture_digest
+from crossinit_batch.plan.frozen import DamagedPlan, read_plan, write_plan
+from crossinit_batch.plan.make import make_plan
+from crossinit_batch.plan.plan import Plan, PlannedModel
 from crossinit_batch.prompts import Prompt
-from crossinit_batch.settings import (
-    ComputeSettings,
-    EmbeddingSettings,
-    InitSettings,
-    ModelSettings,
-    RenderSettings,
-    Settings,
-)
+from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings, Settings
 from crossinit_batch.storage.store import Store
 
 SOURCE = ModelSource("some/model", Path("/models/some"), "c0ffee", None, {"unet": "1" * 64, "vae": "2" * 64})
@@ -93,8 +82,8 @@ def a_manifest(folder: Path, **changes: Any) -> Manifest:
         seed=0,
         identities=tuple(Identity(name, (str(folder / f"{name}.png"),)) for name in ("ada", "bob")),
         methods=(
-            Method("paper", "cross-init", PRESETS["cross-init"]),
-            Method("quick", "cross-init-fast", PRESETS["cross-init-fast"]),
+            LearnedMethod("paper", "cross-init", PRESETS["cross-init"]),
+            LearnedMethod("quick", "cross-init-fast", PRESETS["cross-init-fast"]),
         ),
         prompts=(Prompt("a {} person"), Prompt("a {} person on the beach")),
         render=RenderSettings(images_per_prompt=2),
@@ -115,9 +104,9 @@ def picture_digests(plan: Plan) -> list[str]:
     return [picture_digest(plan, picture) for job in plan.jobs for picture in plan.pictures(job)]
 
 
-def with_settings(**changes: Any) -> tuple[Method, ...]:
+def with_settings(**changes: Any) -> tuple[LearnedMethod, ...]:
     settings = EmbeddingSettings.model_validate({**dict(PRESETS["cross-init"]), **changes})
-    return (Method("paper", "cross-init", settings), Method("quick", "cross-init", settings))
+    return (LearnedMethod("paper", "cross-init", settings), LearnedMethod("quick", "cross-init", settings))
 
 
 WITHOUT_PLACE = {
@@ -133,7 +122,7 @@ WITHOUT_PLACE = {
 def test_results_from_before_there_was_a_place_still_stand(preset: str) -> None:
     settings = PRESETS[preset].model_copy(update={"init": InitSettings(words=("person",))})
     model = PlannedModel(settings=ModelSettings(id="demo"), revision=None, fingerprint="f" * 64, dtype="float32")
-    decided = method_parts(Method(preset, preset, settings), model, 0)
+    decided = method_parts(LearnedMethod(preset, preset, settings), model, 0)
     assert digest_of("embedding", decided) == WITHOUT_PLACE[preset]
 
 

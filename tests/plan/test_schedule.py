@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from crossinit_batch.engines.launcher import Share
 from crossinit_batch.plan.plan import JobBatch, Plan
 from crossinit_batch.plan.schedule import batches_of, cost_of, longest_first
+from crossinit_batch.plan.shard import Shard
 from tests.engines.test_pool import plan_for
 
 
@@ -38,7 +38,7 @@ def test_the_longest_come_first_and_equals_stay_in_order() -> None:
 @pytest.mark.parametrize("count", [1, 2, 5, 11, 30])
 def test_the_shares_are_the_whole_and_even(count: int) -> None:
     plan = uneven_plan()
-    shares = [batches_of(plan, Share(index, count)) for index in range(count)]
-    assert sorted(batch.digest for share in shares for batch in share) == sorted(batch.digest for batch in plan.batches)
-    loads = [sum(cost_of(plan, batch) for batch in share) for share in shares]
+    shares = [batches_of(plan, Shard(index, count)) for index in range(count)]
+    assert sorted(batch.digest for shard in shares for batch in shard) == sorted(batch.digest for batch in plan.batches)
+    loads = [sum(cost_of(plan, batch) for batch in shard) for shard in shares]
     assert max(loads) - min(loads) <= max(cost_of(plan, batch) for batch in plan.batches)

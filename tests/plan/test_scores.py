@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from crossinit_batch import layout
+from crossinit_batch.plan.digests import cell_digests
 from crossinit_batch.plan.plan import PlannedJudges
-from crossinit_batch.plan.scores import PictureScore, cell_digests, cells_done, dump_scores, load_scores
+from crossinit_batch.plan.scores import PictureScore, dump_scores, load_scores, prompts_scored
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.settings import EvaluationSettings, IdentitySettings
 from crossinit_batch.storage.receipts import Receipt, read_receipt
@@ -82,8 +83,8 @@ def test_cells_are_done_where_their_receipt_has_the_digest(drawn: Receipt) -> No
         receipt = Receipt(
             kind="scores", method=job.method, identity="ada", digest="", files={}, facts={"cells": {name: digest}}
         )
-        assert cells_done(plan, job, drawn, receipt) == done
-    assert cells_done(plan, job, drawn, None) == frozenset()
+        assert prompts_scored(plan, job, drawn, receipt) == done
+    assert prompts_scored(plan, job, drawn, None) == frozenset()
 
 
 def test_which_prompts_a_likeness_is_expected_of() -> None:

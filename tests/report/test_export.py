@@ -9,7 +9,7 @@ from safetensors import safe_open
 from crossinit_batch import layout
 from crossinit_batch.errors import EmbeddingError, RequestError
 from crossinit_batch.methods.embedding.formats import read_embedding
-from crossinit_batch.plan.plan import write_plan
+from crossinit_batch.plan.frozen import write_plan
 from crossinit_batch.report.export import FORMATS, export_embeddings
 from crossinit_batch.storage.store import Store
 from tests.helpers.results import a_plan, store_all, store_embedding, vector_of

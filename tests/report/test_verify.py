@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from crossinit_batch import layout
+from crossinit_batch.plan.frozen import DamagedPlan, read_plan
 from crossinit_batch.plan.inventory import take_inventory
-from crossinit_batch.plan.plan import DamagedPlan, read_plan
 from crossinit_batch.report.verify import Finding, repair, verify
 from crossinit_batch.storage.publication import publishing
 from crossinit_batch.storage.store import Store

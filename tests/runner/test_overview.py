@@ -9,9 +9,9 @@ import pytest
 from crossinit_batch import layout
 from crossinit_batch.errors import OutputError
 from crossinit_batch.model.device_speed import Device
-from crossinit_batch.plan.estimate import Estimate, Work, work_left
+from crossinit_batch.plan.estimate import TimeEstimate, Work, work_left
+from crossinit_batch.plan.frozen import write_plan
 from crossinit_batch.plan.inventory import take_inventory
-from crossinit_batch.plan.plan import write_plan
 from crossinit_batch.report.verify import repair, verify
 from crossinit_batch.runner.overview import (
     Overview,
@@ -47,7 +47,7 @@ def test_without_guidance_a_step_is_one_sample(store: Store) -> None:
 
 def printed(store: Store, seed: int = 0, *, as_json: bool = False, here: bool = True, hint: str = "") -> str:
     stream = io.StringIO()
-    expected = Estimate(Device("cpu", "Some Processor"), 6.0, 200.0, 64.0, 10.0, 140.0, 2, True) if here else None
+    expected = TimeEstimate(Device("cpu", "Some Processor"), 6.0, 200.0, 64.0, 10.0, 140.0, 2, True) if here else None
     print_overview(Overview(take_inventory(store, a_plan(seed=seed)), expected, hint), stream, as_json=as_json)
     return stream.getvalue()
 

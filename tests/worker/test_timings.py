@@ -16,7 +16,7 @@ from crossinit_batch.worker import timings as pace
 from crossinit_batch.worker.context import RunContext
 from crossinit_batch.worker.start_clock import Beginning
 from crossinit_batch.worker.stopping import StopRequest
-from crossinit_batch.worker.timings import Pace, keep_start
+from crossinit_batch.worker.timings import Timings, keep_start
 from tests.helpers.results import a_plan
 
 
@@ -27,11 +27,11 @@ def context(tmp_path: Path) -> RunContext:
 
 
 def test_waiting_is_no_work_of_a_cpu(context: RunContext) -> None:
-    clock = Pace(context, torch.device("cpu")).clock
+    clock = Timings(context, torch.device("cpu")).clock
     began, worked = time.monotonic(), clock()
     time.sleep(0.2)
     assert clock() - worked < (time.monotonic() - began) / 2
-    elsewhere = Pace(context, torch.device("meta")).clock
+    elsewhere = Timings(context, torch.device("meta")).clock
     began = elsewhere()
     time.sleep(0.2)
     assert elsewhere() - began >= 0.2
@@ -40,7 +40,7 @@ def test_waiting_is_no_work_of_a_cpu(context: RunContext) -> None:
 def test_the_pace_of_a_work_is_kept_for_the_next_plan(context: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device("cpu", "Some Processor")
     monkeypatch.setattr(pace, "described_device", lambda _device, _threads: device)
-    kept = Pace(context, torch.device("cpu"))
+    kept = Timings(context, torch.device("cpu"))
     kept.add("learning", 3.0, 10)
     kept.add("learning", 5.0, 30)
     kept.add("judging", 1.0, 4)

@@ -1,4 +1,4 @@
-"""Accessories: what somebody puts on for one picture."""
+"""Glasses, which belong to a person, and accessories, which belong to a scene; both lie over the finished head."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from crossinit_batch.demo.drawing.anatomy import Anatomy
 from crossinit_batch.demo.drawing.canvas import Canvas, band, ellipse, light, loop, mirrored, moved, path, ring, shadow
 from crossinit_batch.demo.drawing.palette import Colour
 from crossinit_batch.demo.drawing.person import Person
-from crossinit_batch.demo.drawing.worn import draw_glasses
 
 _RED: Colour = (206, 44, 48)
 _GOLD: Colour = (246, 190, 56)
 
+# Corners of the right lens, in units of its half width, from the upper inner one.
+_SQUARE_LENS = ((-0.98, -0.7), (1.14, -0.78), (1.1, 0.44), (0.76, 0.86), (-0.62, 0.84), (-0.98, 0.4))
+
 
 def covers_hair(accessory: str) -> bool:
-    """Whether nothing may stand up from the crown, because a hat is on it."""
+    """Whether an accessory presses the hair down, as hats do."""
     return accessory in ("red hat", "space helmet")
 
 
@@ -37,6 +39,27 @@ def draw_accessory(canvas: Canvas, face: Anatomy, person: Person, accessory: str
         _draw_flower(canvas, face)
     elif accessory == "space helmet":
         _draw_helmet(canvas)
+
+
+def draw_glasses(canvas: Canvas, face: Anatomy, kind: str, *, dark: bool = False) -> None:
+    """Frames around the eyes, round or square; `dark` makes them sunglasses."""
+    if kind == "none" and not dark:
+        return
+    frame: Colour = (40, 32, 40) if kind != "round" or dark else (128, 74, 34)
+    x, y = face.eye_x * 1.02, face.eye_y + 0.02
+    rx = min(max(0.235, face.eye_rx * 1.32), x - 0.06)
+    for side in (-1, 1):
+        if kind == "round":
+            lens = ellipse(side * x, y, rx, rx * 1.0)
+        else:
+            lens = moved(loop(np.array(_SQUARE_LENS) * (side * rx, rx)), side * x, y)
+        canvas.fill(lens, (34, 26, 44) if dark else (236, 246, 255), 0.96 if dark else 0.16)
+        if dark:
+            canvas.glow((side * x - 0.07, y - 0.08), (0.17, 0.13), (150, 130, 190), 0.6, canvas.mask(lens))
+        canvas.fill(ring(lens, 0.042 if kind == "round" else 0.055), frame)
+        canvas.stroke([(side * (x + rx), y - 0.1), (side * (face.width + 0.02), y - 0.06)], 0.045, frame)
+    gap = x - rx
+    canvas.stroke([(-gap, y - 0.05), (0.0, y - 0.09), (gap, y - 0.05)], 0.045, frame)
 
 
 def _draw_hat(canvas: Canvas, face: Anatomy) -> None:

@@ -28,10 +28,10 @@ class Pose:
     gaze_y: float = 0.0
     blush: float = 0.0
 
-    def toward(self, other: Pose, share: float) -> Pose:
-        """The pose `share` of the way to another."""
+    def toward(self, other: Pose, fraction: float) -> Pose:
+        """The pose `fraction` of the way to another."""
         mine = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Pose(**{name: value + share * (getattr(other, name) - value) for name, value in mine.items()})
+        return Pose(**{name: value + fraction * (getattr(other, name) - value) for name, value in mine.items()})
 
 
 # fmt: off
@@ -63,7 +63,7 @@ POSES = {
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Lengths, heights and colours of one head, for the rooms that draw it; heights grow downwards."""
+    """Lengths, heights and colours of one head, for the modules that draw it; heights grow downwards."""
 
     pose: Pose
     width: float
@@ -139,10 +139,10 @@ def anatomy(person: Person, expression: str, intensity: float) -> Anatomy:
 
 
 def _skin(person: Person) -> Colour:
-    """The skin colour: a place on the scale of tones, a little rosier or more golden by the undertone."""
-    place = person.skin * (len(SKIN_TONES) - 1)
-    stop = min(int(place), len(SKIN_TONES) - 2)
-    tone = mix(SKIN_TONES[stop], SKIN_TONES[stop + 1], place - stop)
+    """The skin colour: a position on the scale of tones, a little rosier or more golden by the undertone."""
+    position = person.skin * (len(SKIN_TONES) - 1)
+    stop = min(int(position), len(SKIN_TONES) - 2)
+    tone = mix(SKIN_TONES[stop], SKIN_TONES[stop + 1], position - stop)
     warmer = (min(255, tone[0] + 6), tone[1] + 2, max(0, tone[2] - 16))
     rosier = (min(255, tone[0] + 8), max(0, tone[1] - 8), tone[2] + 4)
     return mix(rosier, warmer, person.undertone)

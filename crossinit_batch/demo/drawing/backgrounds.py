@@ -1,4 +1,4 @@
-"""Backgrounds: places, painted a little out of focus."""
+"""Backgrounds: a plain wall, a beach, a library and others, painted a little out of focus."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _BLUR = 0.008
 
 
 def _plain(view: View, backdrop: float) -> None:
-    place = backdrop * len(BACKDROPS)
-    kind = min(int(place), len(BACKDROPS) - 1)
-    wall = mix(BACKDROPS[kind], BACKDROPS[(kind + 1) % len(BACKDROPS)], 0.4 * (place - kind))
+    position = backdrop * len(BACKDROPS)
+    kind = min(int(position), len(BACKDROPS) - 1)
+    wall = mix(BACKDROPS[kind], BACKDROPS[(kind + 1) % len(BACKDROPS)], 0.4 * (position - kind))
     view.sky(mix(wall, (255, 255, 255), 0.25), wall, mix(wall, (90, 70, 90), 0.18))
 
 
@@ -195,7 +195,7 @@ def _stage(view: View, backdrop: float) -> None:
 
 
 # fmt: off
-_PLACES: dict[str, Callable[[View, float], None]] = {
+_BACKGROUNDS: dict[str, Callable[[View, float], None]] = {
     "plain": _plain, "sunburst": _sunburst, "beach": _beach, "snow": _snow,
     "forest": _forest, "city at night": _city_at_night,
     "desert": _desert, "library": _library, "space": _space, "mountains": _mountains,
@@ -205,8 +205,8 @@ _PLACES: dict[str, Callable[[View, float], None]] = {
 
 
 def paint_background(name: str, backdrop: float, side: int, sharp: int, rng: np.random.Generator) -> Image.Image:
-    """A square picture of a place, `side` pixels; it is painted at `sharp` pixels, blurred and enlarged."""
+    """A square picture of a background, `side` pixels; it is painted at `sharp` pixels, blurred and enlarged."""
     view = View(sharp, rng)
-    _PLACES[name](view, backdrop)
+    _BACKGROUNDS[name](view, backdrop)
     image = view.image if name == "plain" else view.image.filter(ImageFilter.GaussianBlur(_BLUR * sharp))
     return image.resize((side, side), Image.Resampling.BILINEAR)

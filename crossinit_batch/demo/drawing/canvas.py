@@ -20,12 +20,12 @@ Points = NDArray[np.float64]
 Controls = Sequence[tuple[float, float]] | Points
 
 
-def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """The colour `share` of the way from a to b."""
+def mix(a: Colour, b: Colour, fraction: float) -> Colour:
+    """The colour `fraction` of the way from a to b."""
     return (
-        round(a[0] + (b[0] - a[0]) * share),
-        round(a[1] + (b[1] - a[1]) * share),
-        round(a[2] + (b[2] - a[2]) * share),
+        round(a[0] + (b[0] - a[0]) * fraction),
+        round(a[1] + (b[1] - a[1]) * fraction),
+        round(a[2] + (b[2] - a[2]) * fraction),
     )
 
 
@@ -102,7 +102,7 @@ def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0) -> Poin
 
 
 def between(x: Points, above: Points, below: Points) -> Points:
-    """The outline between two curves over the same places x."""
+    """The outline between two curves over the same positions x."""
     count = len(x)
     points = np.empty((2 * count, 2))
     points[:count, 0], points[:count, 1] = x, above
@@ -182,16 +182,16 @@ class Canvas:
 
     def fill_within(self, within: Image.Image, colour: Colour, *outlines: Points, alpha: float = 1.0) -> None:
         """Fill outlines, but only where a mask lets them show; where they overlap they count once."""
-        placed = [points @ self._turn + self._middle for points in outlines]
-        low = np.floor(np.min([points.min(axis=0) for points in placed], axis=0)).astype(int)
-        high = np.ceil(np.max([points.max(axis=0) for points in placed], axis=0)).astype(int) + 1
+        in_pixels = [points @ self._turn + self._middle for points in outlines]
+        low = np.floor(np.min([points.min(axis=0) for points in in_pixels], axis=0)).astype(int)
+        high = np.ceil(np.max([points.max(axis=0) for points in in_pixels], axis=0)).astype(int) + 1
         low, high = np.clip(low, 0, self.image.width), np.clip(high, 0, self.image.width)
         if (high <= low).any():
             return
         box = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
         layer = Image.new("L", (box[2] - box[0], box[3] - box[1]))
         pen = ImageDraw.Draw(layer)
-        for points in placed:
+        for points in in_pixels:
             pen.polygon((points - low).ravel().tolist(), fill=round(255 * alpha))
         self.image.paste(colour, box, ImageChops.multiply(layer, within.crop(box)))
 

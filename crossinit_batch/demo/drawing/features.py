@@ -34,7 +34,7 @@ def _draw_eye(canvas: Canvas, face: Anatomy, side: int) -> None:
     x = _EYE_X * rx
     c, s = np.cos(face.eye_turn), np.sin(face.eye_turn)
 
-    def place(points: Points) -> Points:
+    def on_face(points: Points) -> Points:
         turned = points @ np.array([[c, s], [-s, c]])
         middle: Points = turned * (side, 1) + (side * face.eye_x, face.eye_y)
         return middle
@@ -47,7 +47,7 @@ def _draw_eye(canvas: Canvas, face: Anatomy, side: int) -> None:
         return np.stack([x, heights], axis=1)[first:]
 
     canvas.glow((side * face.eye_x, face.eye_y - 0.02), (rx * 1.5, ry * 2.1), face.skin_dark, 0.4)
-    canvas.fill(place(between(x, upper, lower)), (250, 247, 243))
+    canvas.fill(on_face(between(x, upper, lower)), (250, 247, 243))
     gaze = (side * pose.gaze_x * rx * 0.4, -pose.gaze_y * ry * 0.4)
     iris = rx * 0.6
     gleam = ellipse(gaze[0], gaze[1] + iris * 0.5, iris * 0.56, iris * 0.3)
@@ -56,17 +56,17 @@ def _draw_eye(canvas: Canvas, face: Anatomy, side: int) -> None:
     ]
     discs += [(gleam, light(face.iris, 0.28)), (ellipse(*gaze, iris * 0.46, iris * 0.46), (16, 12, 14))]
     for outline, tone in discs:
-        canvas.fill(place(between_lids(outline)), tone)
-    canvas.fill(place(between_lids(between(x, upper, upper + ry * 0.3))), (70, 52, 66), 0.28)
+        canvas.fill(on_face(between_lids(outline)), tone)
+    canvas.fill(on_face(between_lids(between(x, upper, upper + ry * 0.3))), (70, 52, 66), 0.28)
     glint = ellipse(gaze[0] - side * iris * 0.3, gaze[1] - iris * 0.34, iris * 0.26, iris * 0.26)
-    canvas.fill(place(between_lids(glint)), (255, 255, 255))
+    canvas.fill(on_face(between_lids(glint)), (255, 255, 255))
     lashes = mix(shadow(face.skin, 0.95), (24, 14, 18), 0.6)
     lid = np.concatenate([line(upper), [(rx * 1.16, -ry * 0.16)]])
     heavy = 0.022 + 0.012 * (rx > 0.19)
-    canvas.fill(place(_thick(lid, (0.02, heavy * 1.6, heavy * 2.0, 0.012))), lashes)
-    canvas.fill(place(_thick(line(lower, 5), (0.008, 0.016, 0.012))), lashes, 0.45)
+    canvas.fill(on_face(_thick(lid, (0.02, heavy * 1.6, heavy * 2.0, 0.012))), lashes)
+    canvas.fill(on_face(_thick(line(lower, 5), (0.008, 0.016, 0.012))), lashes, 0.45)
     fold = line(upper - 0.05 - 0.015 * pose.lid)[2:-1]
-    canvas.fill(place(_thick(fold, (0.006, 0.018, 0.006))), face.skin_dark, 0.8)
+    canvas.fill(on_face(_thick(fold, (0.006, 0.018, 0.006))), face.skin_dark, 0.8)
 
 
 def _thick(line: Points, widths: tuple[float, ...]) -> Points:
@@ -81,11 +81,11 @@ def draw_brows(canvas: Canvas, face: Anatomy, shape: str) -> None:
     for side in (-1, 1):
         uneven = pose.brow_uneven * side
         points = []
-        for place, height in zip((-0.95, -0.3, 0.4, 1.05), _BROWS[shape], strict=True):
-            along = (place + 1) / 2
+        for position, height in zip((-0.95, -0.3, 0.4, 1.05), _BROWS[shape], strict=True):
+            along = (position + 1) / 2
             raised = pose.brow_inner * (1 - along) + pose.brow_outer * along + uneven
             squeeze = 0.05 * max(0.0, -pose.brow_inner / 0.13) * (1 - along)
-            x = face.eye_x + place * half - squeeze
+            x = face.eye_x + position * half - squeeze
             y = face.brow_y - 0.35 * (face.eye_ry - 0.11) - half * height * 0.6 - raised
             points.append((side * x, y))
         thick = face.brow_thick
@@ -150,8 +150,8 @@ def _draw_inside(canvas: Canvas, face: Anatomy, x: Points, top: Points, bottom: 
     tongue = ellipse(0, float(bottom[8]), face.mouth_rx * pose.stretch * 0.6, depth * 0.42)
     canvas.fill_within(within, (206, 84, 88), tongue)
     if pose.teeth > 0.2:
-        share = min(1.0, 0.085 / depth) if depth > 0.1 else 1.0
-        edge = top + (bottom - top) * max(share, 0.52)
+        covered = min(1.0, 0.085 / depth) if depth > 0.1 else 1.0
+        edge = top + (bottom - top) * max(covered, 0.52)
         row = between(x, top, edge)
         canvas.fill_within(within, (255, 252, 246), row)
         if depth <= 0.13:

@@ -78,9 +78,9 @@ def _curtain(face: Anatomy, flare: float, bottom: float, waves: float = 0.0) -> 
     w = face.width * 1.08 + face.hair_rise * 0.6
     right = [(0.0, -1.06 - face.hair_rise), (w * 0.72, -0.9 - face.hair_rise * 0.6), (w, -0.4)]
     steps = np.linspace(0.0, 1.0, 6 if waves else 3)
-    for k, share in enumerate(steps):
+    for k, fraction in enumerate(steps):
         wave = waves * (1 if k % 2 else -1)
-        right.append((w + flare * share + wave, -0.05 + (bottom + 0.05) * share))
+        right.append((w + flare * fraction + wave, -0.05 + (bottom + 0.05) * fraction))
     return loop(mirrored([*right, (w * 0.5, bottom + 0.06), (0.0, bottom)]))
 
 
@@ -150,7 +150,7 @@ def braids(face: Anatomy, rise: float) -> list[Points]:
 
 
 def hair_front(face: Anatomy, style: str, covered: bool) -> list[Points]:
-    """What lies on the head; under a hat nothing stands up."""
+    """What lies on the head; flat under a hat."""
     rise = 0.02 if covered else face.hair_rise
     if style == "quiff" and not covered:
         return _quiff(face, rise)
@@ -178,6 +178,6 @@ def hair_front(face: Anatomy, style: str, covered: bool) -> list[Points]:
 
 
 def hair_behind(face: Anatomy, style: str, covered: bool) -> list[Points]:
-    """What hangs or stands behind the head; nothing for short styles."""
+    """What is seen behind the head; nothing for short styles."""
     shape = _BEHIND.get(style)
     return shape(face, covered) if shape else []

@@ -106,20 +106,20 @@ def draw_head(canvas: Canvas, face: Anatomy, light_from: float) -> Image.Image:
 
 
 @lru_cache(maxsize=1)
-def _freckle_places() -> tuple[tuple[float, float, float], ...]:
-    """Where freckles are, over nose and cheeks: x as a share of the width, height, and the one's own size."""
+def _freckle_positions() -> tuple[tuple[float, float, float], ...]:
+    """Where freckles are, over nose and cheeks: x as a fraction of the width, height, and the one's own size."""
     golden = 0.618034
-    places = []
+    positions = []
     for k in range(26):
         u, v = (k * golden) % 1, (k * golden * golden * 3.1) % 1
-        places.append((-0.78 + 1.56 * u, 0.22 + 0.24 * v - 0.08 * abs(2 * u - 1), 0.7 + 0.6 * ((k * 0.37) % 1)))
-    return tuple(places)
+        positions.append((-0.78 + 1.56 * u, 0.22 + 0.24 * v - 0.08 * abs(2 * u - 1), 0.7 + 0.6 * ((k * 0.37) % 1)))
+    return tuple(positions)
 
 
 def draw_marks(canvas: Canvas, face: Anatomy, freckles: float, beauty_mark: float) -> None:
     """Freckles, the more of them the higher the number, and a beauty mark on the left or right cheek."""
     tone = shadow(mix(face.skin, (176, 84, 40), 0.4), 0.3)
-    for x, y, size in _freckle_places()[: round(26 * freckles)]:
+    for x, y, size in _freckle_positions()[: round(26 * freckles)]:
         canvas.fill(ellipse(x * face.width, y, 0.021 * size, 0.018 * size), tone, 0.75)
     if beauty_mark > 0:
         side = -1 if beauty_mark < 0.75 else 1

@@ -1,4 +1,4 @@
-"""Where the faces of a drawn picture truly are: a box and five points each, in shares of the picture's side."""
+"""Where the faces of a drawn picture truly are: a box and five points each, in fractions of the picture's side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from crossinit_batch.demo.drawing.anatomy import Anatomy, anatomy
 from crossinit_batch.demo.drawing.person import Person
-from crossinit_batch.demo.drawing.picture import places
+from crossinit_batch.demo.drawing.picture import head_positions
 from crossinit_batch.demo.drawing.scene import Scene
 
 _FOREHEAD = -0.72
@@ -26,11 +26,11 @@ class Landmarks:
 def landmarks(person: Person, scene: Scene) -> list[Landmarks]:
     """Every face of the picture that `draw` makes of a person in a scene, the person's own first."""
     found = []
-    for place in places(person, scene):
-        face = anatomy(place.person, scene.expression, scene.intensity)
-        outline = place.picture(np.array([(x * face.width, y) for x in (-1, 1) for y in (_FOREHEAD, face.chin)]))
+    for head in head_positions(person, scene):
+        face = anatomy(head.person, scene.expression, scene.intensity)
+        outline = head.picture(np.array([(x * face.width, y) for x in (-1, 1) for y in (_FOREHEAD, face.chin)]))
         box = np.concatenate([outline.min(axis=0), outline.max(axis=0)])
-        found.append(Landmarks(box, place.picture(_points(face))))
+        found.append(Landmarks(box, head.picture(_points(face))))
     return found[::-1]
 
 

@@ -1,4 +1,4 @@
-"""The colours that people have and wear, by the words for them."""
+"""The colours of skin, hair, eyes, clothes and walls, by the words for them."""
 
 from __future__ import annotations
 

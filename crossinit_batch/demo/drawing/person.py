@@ -194,7 +194,7 @@ class Person:
 
 # fmt: off
 def _hair_color_weights(light: float, age: float) -> dict[str, float]:
-    """Fair hair goes with fair skin, grey with age, and a few people dye theirs."""
+    """Fair hair goes with fair skin, grey with age, and a little of it is dyed."""
     old = max(0.0, age - 0.7) * 8
     return {
         "black": 2.2 - 1.7 * light, "dark brown": 1.3, "brown": 0.4 + 0.7 * light,
@@ -205,7 +205,7 @@ def _hair_color_weights(light: float, age: float) -> dict[str, float]:
 
 
 def _hair_style_weights(skin: float, masculine: float, age: float) -> dict[str, float]:
-    """Every style is worn by everybody, but not equally often."""
+    """Every style is possible for everybody, but not equally often."""
     feminine = 1 - masculine
     return {
         "bald": 0.05 + masculine * age, "buzz": 0.1 + masculine * 0.8, "short": 0.2 + masculine,

@@ -9,18 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from crossinit_batch.demo.drawing.accessories import covers_hair, draw_accessory
+from crossinit_batch.demo.drawing.accessories import covers_hair, draw_accessory, draw_glasses
 from crossinit_batch.demo.drawing.anatomy import anatomy
 from crossinit_batch.demo.drawing.backgrounds import paint_background
 from crossinit_batch.demo.drawing.canvas import Canvas, Points, turning
 from crossinit_batch.demo.drawing.features import draw_brows, draw_eyes, draw_mouth, draw_nose
-from crossinit_batch.demo.drawing.hair import draw_hair, draw_hair_behind
+from crossinit_batch.demo.drawing.hair import draw_beard, draw_hair, draw_hair_behind, draw_moustache
 from crossinit_batch.demo.drawing.hair_shapes import HIDES_EARS
 from crossinit_batch.demo.drawing.head import draw_body, draw_ears, draw_head, draw_marks
 from crossinit_batch.demo.drawing.person import Person
 from crossinit_batch.demo.drawing.scene import Scene
 from crossinit_batch.demo.drawing.styles import render_style
-from crossinit_batch.demo.drawing.worn import draw_beard, draw_glasses, draw_moustache
 
 SMALLEST = 16
 _UNIT = 0.3
@@ -29,8 +28,8 @@ _PAIR_UNIT, _PAIR_LEFT, _PAIR_RIGHT = 0.215, (0.285, 0.56), (0.725, 0.53)
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a head is: its middle and the unit of head coordinates in shares of the picture's side, its tilt."""
+class HeadPosition:
+    """Where a head is: its middle and the unit of head coordinates in fractions of the picture's side, its tilt."""
 
     person: Person
     middle: tuple[float, float]
@@ -38,12 +37,12 @@ class Place:
     tilt: float
 
     def picture(self, points: Points) -> Points:
-        """Points (N, 2) in head coordinates as shares of the picture's side."""
+        """Points (N, 2) in head coordinates as fractions of the picture's side."""
         there: Points = points @ turning(self.unit, self.tilt) + np.array(self.middle)
         return there
 
 
-def places(person: Person, scene: Scene) -> list[Place]:
+def head_positions(person: Person, scene: Scene) -> list[HeadPosition]:
     """The heads of a picture in the order they are painted, the person's own last."""
     heads = [(person, _ALONE, _UNIT, scene.tilt)]
     if scene.companion is not None:
@@ -52,7 +51,7 @@ def places(person: Person, scene: Scene) -> list[Place]:
             (person, _PAIR_LEFT, _PAIR_UNIT, scene.tilt),
         ]
     return [
-        Place(who, (x + scene.shift_x, y + scene.shift_y), unit * scene.scale, tilt)
+        HeadPosition(who, (x + scene.shift_x, y + scene.shift_y), unit * scene.scale, tilt)
         for who, (x, y), unit, tilt in heads
     ]
 
@@ -64,16 +63,16 @@ def draw(person: Person, scene: Scene, size: int) -> Image.Image:
     zoom = 3 if size <= 512 else 2
     side = size * zoom
     rng = _generator(person, scene)
-    image = paint_background(_place(scene), scene.backdrop, side, min(side, max(2 * size, 128)), rng)
-    for place in places(person, scene):
-        middle = (place.middle[0] * side, place.middle[1] * side)
-        canvas = Canvas(image, middle, place.unit * side, place.tilt)
-        _draw_figure(canvas, place.person, scene, main=place.person is person)
+    image = paint_background(_background(scene), scene.backdrop, side, min(side, max(2 * size, 128)), rng)
+    for head in head_positions(person, scene):
+        middle = (head.middle[0] * side, head.middle[1] * side)
+        canvas = Canvas(image, middle, head.unit * side, head.tilt)
+        _draw_figure(canvas, head.person, scene, main=head.person is person)
     return render_style(scene.style, _expose(image.reduce(zoom), scene), rng)
 
 
 def _draw_figure(canvas: Canvas, person: Person, scene: Scene, *, main: bool) -> None:
-    """One person from back to front; only the main one wears the accessory, and clothes differ."""
+    """One person from back to front; only the main one has the accessory, and clothes differ."""
     face = anatomy(person, scene.expression, scene.intensity)
     accessory = scene.accessory if main else "none"
     covered = covers_hair(accessory)
@@ -95,7 +94,7 @@ def _draw_figure(canvas: Canvas, person: Person, scene: Scene, *, main: bool) ->
     draw_accessory(canvas, face, person, accessory)
 
 
-def _place(scene: Scene) -> str:
+def _background(scene: Scene) -> str:
     """The background to paint; a pop-art print has a loud one where others have a plain wall."""
     return "sunburst" if scene.background == "plain" and scene.style == "pop art" else scene.background
 

@@ -1,4 +1,4 @@
-"""What a person is seen in: expression, place, accessory, style, company, and how the camera stood."""
+"""What a person is seen in: expression, background, accessory, style, companion, and the camera's pose."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def _plane(side: int) -> tuple[Pixels, Pixels]:
 
 @lru_cache(maxsize=32)
 def _grain(side: int, smooth: float, key: int) -> Pixels:
-    """A fixed texture of mean 0 and deviation 1; `smooth` is its blur in shares of the side."""
+    """A fixed texture of mean 0 and deviation 1; `smooth` is its blur in fractions of the side."""
     noise = np.random.default_rng(key).random((side, side), dtype=np.float32)
     soft = Image.fromarray(np.round(noise * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(smooth * side))
     values = np.asarray(soft, dtype=np.float32)
@@ -88,7 +88,7 @@ def _pop_art(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _oil_painting(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Brush marks: each place takes a nearby colour along the stroke, on a canvas that shows through."""
+    """Brush marks: each pixel takes a nearby colour along the stroke, on a canvas that shows through."""
     side = image.width
     rich = ImageEnhance.Color(ImageEnhance.Contrast(image).enhance(1.08)).enhance(1.3)
     pixels = np.asarray(rich.filter(ImageFilter.MedianFilter(3 if side < 200 else 5)))
@@ -118,30 +118,30 @@ def _watercolor(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 @lru_cache(maxsize=8)
-def _dot_places(side: int) -> tuple[tuple[float, float, float], ...]:
+def _dot_positions(side: int) -> tuple[tuple[float, float, float], ...]:
     """Centres and radii in pixels of dots that cover a picture, in a fixed shuffled order."""
     rng = np.random.default_rng(7)
     count = 40 if side < 128 else 84
     step = side / count
-    places = (np.indices((count + 1, count + 1)).reshape(2, -1).T + rng.random(((count + 1) ** 2, 2)) - 0.25) * step
-    radii = step * (0.62 + 0.2 * rng.random(len(places)))
-    order = rng.permutation(len(places))
-    return tuple((float(x), float(y), float(r)) for (x, y), r in zip(places[order], radii[order], strict=True))
+    positions = (np.indices((count + 1, count + 1)).reshape(2, -1).T + rng.random(((count + 1) ** 2, 2)) - 0.25) * step
+    radii = step * (0.62 + 0.2 * rng.random(len(positions)))
+    order = rng.permutation(len(positions))
+    return tuple((float(x), float(y), float(r)) for (x, y), r in zip(positions[order], radii[order], strict=True))
 
 
 def _pointillism(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Dots of pure colour, each a little off the colour it stands for."""
+    """Dots of pure colour, each a little off the colour it replaces."""
     side = image.width
     zoom = 3 if side < 128 else 2
     pixels = np.asarray(ImageEnhance.Color(image).enhance(1.5), dtype=np.int16)
-    places = _dot_places(side)
+    positions = _dot_positions(side)
     sheet = ImageEnhance.Brightness(image).enhance(1.05).resize((side * zoom, side * zoom), Image.Resampling.BILINEAR)
     pen = ImageDraw.Draw(sheet)
     last = side - 1
-    where = np.clip(np.array(places)[:, :2], 0, last).astype(np.intp)
-    off = rng.integers(-14, 15, size=(len(places), 3), dtype=np.int16)
+    where = np.clip(np.array(positions)[:, :2], 0, last).astype(np.intp)
+    off = rng.integers(-14, 15, size=(len(positions), 3), dtype=np.int16)
     colours = np.clip(pixels[where[:, 1], where[:, 0]] + off, 0, 255).tolist()
-    for (x, y, r), colour in zip(places, colours, strict=True):
+    for (x, y, r), colour in zip(positions, colours, strict=True):
         pen.ellipse(((x - r) * zoom, (y - r) * zoom, (x + r) * zoom, (y + r) * zoom), fill=tuple(colour))
     return sheet.reduce(zoom)
 

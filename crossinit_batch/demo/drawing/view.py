@@ -1,4 +1,4 @@
-"""A picture to paint a place in, in shares of its side."""
+"""A picture to paint a background in, in fractions of its side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crossinit_batch.demo.drawing.palette import Colour
 
 
 class View:
-    """A picture to paint in shares of its side: (0, 0) top left, (1, 1) bottom right."""
+    """A picture to paint in fractions of its side: (0, 0) top left, (1, 1) bottom right."""
 
     def __init__(self, side: int, rng: np.random.Generator) -> None:
         self.side, self.rng = side, rng
@@ -42,8 +42,8 @@ class View:
 
     def ground(self, heights: list[float], colour: Colour) -> None:
         """Everything below a smooth line, whose heights are spread evenly from left to right."""
-        places = np.linspace(-0.05, 1.05, len(heights)).tolist()
-        line: Points = path(list(zip(places, heights, strict=True)))
+        positions = np.linspace(-0.05, 1.05, len(heights)).tolist()
+        line: Points = path(list(zip(positions, heights, strict=True)))
         self.fill([*line.tolist(), (1.05, 1.1), (-0.05, 1.1)], colour)
 
     def draws(self, *shape: int) -> list[list[float]]:

@@ -18,9 +18,9 @@ from crossinit_batch.demo.training.dataset import SIDE
 
 PERSONS = 8000
 ATTRIBUTES = {**CHOICES, "company": ("alone", "in company")}
-"""What the classifiers tell apart, and the words of each."""
+"""What the classifiers distinguish, and the words of each."""
 FACE = 14
-"""Numbers of a face: its box (left, top, right, bottom) and five points (x, y), in shares of the picture's side."""
+"""Numbers of a face: its box (left, top, right, bottom) and five points (x, y), in fractions of the picture's side."""
 
 _COMPANY = 0.1
 _MOST_FACES = 2
@@ -31,7 +31,7 @@ class Album:
     """Two pictures each of N persons.
 
     pictures (N, 2, 64, 64, 3), labels (N, 2, attributes), persons (N, axes), faces (N, 2, 2, 14) with the person's
-    own first and NaN where there is no second, and places without anybody (M, 64, 64, 3).
+    own first and NaN where there is no second, and backgrounds without anybody (M, 64, 64, 3).
     """
 
     pictures: NDArray[np.uint8]
@@ -42,7 +42,7 @@ class Album:
 
 
 def make_album(folder: Path, count: int, *, seed: int) -> Album:
-    """Draw an album into the folder, or read the one that is there."""
+    """Draw an album into the folder, or read the stored one."""
     file = folder / f"album-{count}-{seed}.npz"
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def make_album(folder: Path, count: int, *, seed: int) -> Album:
             labels=[[labels_of(scene) for scene in two] for two in scenes],
             persons=np.array([person.vector() for person in persons], dtype=np.float32),
             faces=np.array([[_faces(person, scene) for scene in two] for person, two in pairs], dtype=np.float32),
-            empty=_empty_places(max(1, count // 8), seed),
+            empty=_empty_backgrounds(max(1, count // 8), seed),
         )
         partial.replace(file)
     with np.load(file) as stored:
@@ -78,10 +78,10 @@ def _faces(person: Person, scene: Scene) -> NDArray[np.float64]:
     return table
 
 
-def _empty_places(count: int, seed: int) -> NDArray[np.uint8]:
-    """Places where nobody is, (count, 64, 64, 3)."""
+def _empty_backgrounds(count: int, seed: int) -> NDArray[np.uint8]:
+    """Backgrounds without anybody, (count, 64, 64, 3)."""
     rng = random.Random(f"empty places, seed {seed}")
     grain = np.random.default_rng(seed)
-    places = [(rng.choice((*BACKGROUNDS, "sunburst")), rng.random()) for _ in range(count)]
-    painted = (paint_background(place, shade, SIDE, 2 * SIDE, grain) for place, shade in places)
+    chosen = [(rng.choice((*BACKGROUNDS, "sunburst")), rng.random()) for _ in range(count)]
+    painted = (paint_background(name, shade, SIDE, 2 * SIDE, grain) for name, shade in chosen)
     return np.stack([np.asarray(image.resize((SIDE, SIDE))) for image in painted])

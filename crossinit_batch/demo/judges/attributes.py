@@ -1,4 +1,4 @@
-"""The judge of what is seen in a picture: expression, place, accessory, style, company."""
+"""The judge of what is seen in a picture: expression, background, accessory, style, company."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def seen_by(classifiers: Classifiers, pictures: NDArray[np.uint8]) -> Tensor:
 
 
 def attribute_accuracy(classifiers: Classifiers, album: Album) -> dict[str, float]:
-    """The share of an album's pictures in which each attribute is told right."""
+    """The fraction of an album's pictures in which each attribute is recognised."""
     seen = seen_by(classifiers, album.pictures.reshape(-1, SIDE, SIDE, 3))
     right = (seen == torch.from_numpy(album.labels.reshape(len(seen), -1))).float().mean(dim=0)
     return dict(zip(ATTRIBUTES, right.tolist(), strict=True))

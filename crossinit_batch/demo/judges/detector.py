@@ -20,14 +20,14 @@ GRID = SIDE // STRIDE
 SCHEDULE = Schedule(steps=1200, batch_size=64, learning_rate=2e-3, average=0.99)
 
 _EMPTY = 0.15
-"""The share of training pictures in which nobody is."""
+"""The fraction of training pictures without anybody."""
 
 
 class Detector(nn.Module):
     """Pictures (B, 3, 64, 64) in [-1, 1] → for each of 8 x 8 cells, row by row, (B, 64, 16).
 
     Channel 0 is the logit of a face's middle lying in the cell, channel 1 of the box being right; then the box (the
-    middle's place in the cell, logarithms of width and height in cells) and five points, in cells from this one.
+    middle's position in the cell, logarithms of width and height in cells) and five points, in cells from this one.
     """
 
     def __init__(self, channels: tuple[int, ...] = (16, 32, 64)) -> None:
@@ -55,7 +55,7 @@ def train_detector(
     report: Report,
     device: torch.device = CPU,
 ) -> tuple[Detector, Trained]:
-    """A detector trained on the album's pictures and its empty places."""
+    """A detector trained on the album's pictures and its backgrounds without anybody."""
     torch.manual_seed(seed)
     detector = Detector()
     pictures = album.pictures.reshape(-1, SIDE, SIDE, 3)
@@ -79,7 +79,7 @@ def target_of(faces: Tensor) -> Tensor:
     for face in faces[~faces.isnan().any(dim=1)].flip(0) * GRID:
         left, top, right, bottom = face[:4].tolist()
         x, y = (left + right) / 2, (top + bottom) / 2
-        column, row = (min(max(int(place), 0), GRID - 1) for place in (x, y))
+        column, row = (min(max(int(position), 0), GRID - 1) for position in (x, y))
         box = torch.tensor([x - column, y - row]), torch.tensor([right - left, bottom - top]).log()
         points = (face[4:].view(5, 2) - torch.tensor([float(column), float(row)])).flatten()
         target[row * GRID + column] = torch.cat([torch.ones(1), *box, points])
@@ -88,16 +88,16 @@ def target_of(faces: Tensor) -> Tensor:
 
 def detection_loss(cells: Tensor, truth: Tensor) -> Tensor:
     """Cross-entropy of where faces are, and the distance of their boxes and points."""
-    there = truth[..., 0]
-    placed = functional.binary_cross_entropy_with_logits(cells[..., 0], there, reduction="sum")
-    sure = functional.binary_cross_entropy_with_logits(cells[..., 1], there, reduction="sum")
+    has_face = truth[..., 0]
+    found = functional.binary_cross_entropy_with_logits(cells[..., 0], has_face, reduction="sum")
+    sure = functional.binary_cross_entropy_with_logits(cells[..., 1], has_face, reduction="sum")
     off = functional.smooth_l1_loss(cells[..., 2:], truth[..., 1:], reduction="none", beta=0.1).sum(dim=-1)
-    return (placed + sure + (off * there).sum()) / len(cells)
+    return (found + sure + (off * has_face).sum()) / len(cells)
 
 
 @torch.no_grad()
 def detection_accuracy(detector: Detector, album: Album) -> dict[str, float]:
-    """Shares of portraits with a face found, of empty places with none, and the points' mean error in pixels of 64."""
+    """Fractions of portraits with a face found and of empty backgrounds with none; the points' mean error in pixels."""
     alone = np.isnan(album.faces[:, :, 1, 0])
     cells = detector.eval()(to_samples(album.pictures[alone]))
     truth = torch.from_numpy(album.faces[alone][:, 0, 4:])

@@ -1,4 +1,7 @@
-"""Judges as ONNX files: the detector in YuNet's layout, the recogniser in ArcFace's; weights in half precision."""
+"""Judges as ONNX files: the detector in YuNet's layout, the recogniser in ArcFace's; weights in half precision.
+
+These are the layouts that judges of real faces have, so evaluation reads both alike.
+"""
 
 from __future__ import annotations
 

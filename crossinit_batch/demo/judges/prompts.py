@@ -112,7 +112,7 @@ def save_clip(clip: CLIPModel, tokenizer: Any, folder: Path) -> None:
 
 @torch.no_grad()
 def prompt_accuracy(clip: CLIPModel, data: Dataset, tokenizer: Any, among: int = 200) -> dict[str, float]:
-    """The share of pictures whose own caption without a name is the likeliest of the different ones of so many."""
+    """The fraction of pictures whose own caption without a name is the likeliest of the different ones of so many."""
     few = data.examples[:among]
     captions = [without(entry.captions[0], entry.name) for entry in few]
     different = list(dict.fromkeys(captions))

@@ -22,7 +22,7 @@ EMBEDDING = 128
 
 _LOOKED_AT = 56
 _SHAKE = 0.012
-"""How far a training face's points are off at most, in shares of the picture's side: a detector is not exact either."""
+"""How far a training face's points are off at most, in fractions of the side: a detector is not exact either."""
 _PARAMETERS = len(Person.random(random.Random(0)).vector())
 
 
@@ -52,26 +52,26 @@ class RecogniserInTraining(nn.Module):
         self.scale = nn.Parameter(torch.tensor(2.3))
 
     def loss(self, faces: Tensor, persons: Tensor) -> Tensor:
-        """Two faces of each person (2B, 3, 112, 112) find each other in the batch and tell parameters (B, axes)."""
+        """Two faces of each person (2B, 3, 112, 112) find each other in the batch and predict parameters (B, axes)."""
         who = self.recogniser(faces)
         logits = self.scale.exp().clamp(max=60) * who[::2] @ who[1::2].T
         target = torch.arange(len(persons), device=who.device)
         alike = functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
-        told = self.parameters_of(who * EMBEDDING**0.5)
-        return alike / 2 + functional.mse_loss(told, persons.repeat_interleave(2, dim=0))
+        predicted = self.parameters_of(who * EMBEDDING**0.5)
+        return alike / 2 + functional.mse_loss(predicted, persons.repeat_interleave(2, dim=0))
 
 
 def align(pictures: Tensor, points: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) → (B, 3, 112, 112) with points (B, 5, 2), in shares of the side, at ArcFace's places.
+    """Pictures (B, 3, H, W) → (B, 3, 112, 112) with points (B, 5, 2), in fractions of the side, at ArcFace's positions.
 
     The similarity is the least-squares one of Umeyama (1991): over complex numbers, points = a · template + b.
     """
     template = torch.view_as_complex(torch.from_numpy(alignment.TEMPLATE / alignment.SIDE * 2 - 1))
-    there = torch.view_as_complex((points.double() * 2 - 1).contiguous())
-    middle, middle_there = template.mean(), there.mean(dim=1)
+    found = torch.view_as_complex((points.double() * 2 - 1).contiguous())
+    middle, middle_found = template.mean(), found.mean(dim=1)
     centred = template - middle
-    a = (centred.conj() * (there - middle_there[:, None])).sum(dim=1) / centred.abs().square().sum()
-    b = middle_there - a * middle
+    a = (centred.conj() * (found - middle_found[:, None])).sum(dim=1) / centred.abs().square().sum()
+    b = middle_found - a * middle
     rows = [torch.stack([a.real, -a.imag, b.real], dim=1), torch.stack([a.imag, a.real, b.imag], dim=1)]
     shape = (len(pictures), 3, alignment.SIDE, alignment.SIDE)
     grid = functional.affine_grid(torch.stack(rows, dim=1).float(), list(shape), align_corners=False)
@@ -107,7 +107,7 @@ def train_recogniser(
 
 @torch.no_grad()
 def recognition_accuracy(recogniser: Recogniser, album: Album, among: int = 200) -> dict[str, float]:
-    """The share of persons whose second picture is nearest to their first, among so many, in any scene and style."""
+    """The fraction of persons whose second picture is nearest to their first, among so many, in any scene and style."""
     points = torch.from_numpy(album.faces[:among, :, 0, 4:]).view(-1, 5, 2)
     faces = align(to_samples(album.pictures[:among].reshape(-1, SIDE, SIDE, 3)), points)
     who = recogniser.eval()(faces)

@@ -22,9 +22,9 @@ def tower(channels: Sequence[int]) -> nn.Sequential:
 
 def worsen(pictures: Tensor, generator: torch.Generator) -> Tensor:
     """Some of the pictures (B, 3, H, W) in [-1, 1] blurred, all with a little noise: drawn by a model, not by a pen."""
-    share = torch.rand((len(pictures), 1, 1, 1), generator=generator)
+    fraction = torch.rand((len(pictures), 1, 1, 1), generator=generator)
     half = functional.interpolate(functional.avg_pool2d(pictures, 2), pictures.shape[-2:], mode="bilinear")
-    blurred = torch.where(share < 0.5, pictures + 2 * share * (half - pictures), pictures)
+    blurred = torch.where(fraction < 0.5, pictures + 2 * fraction * (half - pictures), pictures)
     return blurred + 0.06 * torch.rand((len(pictures), 1, 1, 1), generator=generator) * torch.randn(
         pictures.shape, generator=generator
     )

@@ -1,4 +1,7 @@
-"""Train the judges, each in a stage of its own that can be cut and resumed, on persons of a seed of their own."""
+"""Train the judges, each in a stage of its own that can be cut and resumed.
+
+They learn from persons, pictures and captions of a seed of their own, and know nothing of the pipeline's weights.
+"""
 
 from __future__ import annotations
 
@@ -77,9 +80,9 @@ class JudgesTraining:
 
     def _clip(self, options: dict[str, Any]) -> tuple[Trained, dict[str, float]]:
         count = self.recipe.clip_pictures
-        whole = make_dataset(self.folder / "data", count + max(1, count // 32), seed=self.seed + _SEED + 3)
-        known = Dataset(whole.pictures[:count], whole.examples[:count])
-        unseen = Dataset(whole.pictures[count:], whole.examples[count:])
+        data = make_dataset(self.folder / "data", count + max(1, count // 32), seed=self.seed + _SEED + 3)
+        known = Dataset(data.pictures[:count], data.examples[:count])
+        unseen = Dataset(data.pictures[count:], data.examples[count:])
         network, trained = prompts.train_clip(known, self.tokenizer, self.folder / "clip.pt", **options)
         figures = prompts.prompt_accuracy(network, unseen, self.tokenizer)
         prompts.save_clip(network, self.tokenizer, self.finished / export.CLIP)

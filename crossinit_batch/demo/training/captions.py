@@ -109,7 +109,7 @@ def _sentence(scene: Scene, who: str, companion: str | None, rng: UniformSource)
 
 
 def _details(scene: Scene, companion: str | None, rng: UniformSource) -> list[str]:
-    """What a scene has beside its person: company, expression, accessory, place; what is plain goes unsaid."""
+    """What a scene has beside its person: companion, expression, accessory, background; what is plain is left out."""
     parts = [f"and {companion}"] if companion else []
     if scene.expression != "neutral":
         parts.append(_pick(_EXPRESSIONS[scene.expression], rng))

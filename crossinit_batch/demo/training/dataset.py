@@ -97,7 +97,7 @@ def make_dataset(
     seed: int,
     on_shard: Callable[[int, int], None] = lambda done, count: None,
 ) -> Dataset:
-    """Draw `count` examples into the folder, or read what is there; `on_shard(done, count)` tells of progress."""
+    """Draw `count` examples into the folder, or read what is there; `on_shard(done, count)` reports progress."""
     folder.mkdir(parents=True, exist_ok=True)
     shards = [(number, min(SHARD, count - number)) for number in range(0, count, SHARD)]
     pictures, examples = np.empty((count, SIDE, SIDE, 3), np.uint8), []

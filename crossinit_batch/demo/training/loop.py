@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from crossinit_batch.demo.training.pool import ALONE, Team
+from crossinit_batch.demo.training.pool import ALONE, Pool
 from crossinit_batch.digest import seed_of
 from crossinit_batch.model.allocator import keep_freed_memory
 
@@ -32,7 +32,7 @@ _REPORT_EVERY = 50
 class Schedule:
     """How long and how fast a network is trained.
 
-    `average` is the decay of the averaged weights, 0 for none; `steady` the share of the steps before the learning
+    `average` is the decay of the averaged weights, 0 for none; `steady` the fraction of the steps before the learning
     rate begins to fall.
     """
 
@@ -44,7 +44,7 @@ class Schedule:
     steady: float = 0.0
 
     def rate(self, step: int) -> float:
-        """The share of the learning rate in a step: linear warm-up, all of it, then half a cosine down to 2 %."""
+        """The fraction of the learning rate in a step: linear warm-up, all of it, then half a cosine down to 2 %."""
         if step < _WARM_UP:
             return (step + 1) / _WARM_UP
         falling = _WARM_UP + self.steady * (self.steps - _WARM_UP)
@@ -69,13 +69,13 @@ def train_network(
     *,
     seed: int,
     report: Report,
-    team: Team = ALONE,
+    pool: Pool = ALONE,
     device: torch.device = CPU,
 ) -> Trained:
     """Train to the schedule's end, from the checkpoint if it is there; the averaged weights are in at the end.
 
     The network is on the device meanwhile, where `loss_of` takes its samples to, and on the CPU at the end. In a
-    team, `loss_of` is the loss of this process's share of the batch, and only the first process writes.
+    pool, `loss_of` is the loss of this process's shard of the batch, and only the first process writes.
     """
     if device.type == "cpu":
         keep_freed_memory()
@@ -108,7 +108,7 @@ def train_network(
         loss = loss_of(generator)
         adamw.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        team.average(parameters)
+        pool.average(parameters)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         adamw.step()
         step += 1
@@ -117,7 +117,7 @@ def train_network(
             mean.lerp_(parameter.detach(), 1 - decay)
         value = float(loss.detach())
         recent = value if math.isnan(recent) else recent + 0.02 * (value - recent)
-        if team.rank:
+        if pool.rank:
             continue
         if step % _REPORT_EVERY == 0:
             spent = seconds + time.monotonic() - began

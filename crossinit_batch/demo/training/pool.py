@@ -1,4 +1,4 @@
-"""Processes that train one network together, each with its share of every batch; alone, nothing is exchanged."""
+"""Processes that train one network together, each with its shard of every batch; alone, nothing is exchanged."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from torch import Tensor, distributed
 
 
 @dataclass(frozen=True)
-class Team:
+class Pool:
     """This process's number among `size` processes."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
-    def join(cls, rank: int, size: int, meeting: Path) -> Team:
-        """Meet the others at a file that does not exist yet; they must come within ten minutes."""
+    def join(cls, rank: int, size: int, file: Path) -> Pool:
+        """Join the others through a file that does not exist yet; they must come within ten minutes."""
         distributed.init_process_group(
-            "gloo", init_method=meeting.absolute().as_uri(), rank=rank, world_size=size, timeout=timedelta(minutes=10)
+            "gloo", init_method=file.absolute().as_uri(), rank=rank, world_size=size, timeout=timedelta(minutes=10)
         )
         return cls(rank, size)
 
-    def share(self, batch: Tensor) -> Tensor:
-        """This process's rows of a batch that all have drawn alike."""
+    def shard(self, batch: Tensor) -> Tensor:
+        """This process's rows of a batch that all processes have drawn alike."""
         return batch[self.rank :: self.size]
 
     def average(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         """Replace the gradients by their mean over all processes."""
         if self.size == 1:
             return
-        whole = torch.cat([_gradient(parameter).flatten() for parameter in parameters])
-        distributed.all_reduce(whole)
-        parts = torch.split(whole.div_(self.size), [parameter.numel() for parameter in parameters])
+        gradients = torch.cat([_gradient(parameter).flatten() for parameter in parameters])
+        distributed.all_reduce(gradients)
+        parts = torch.split(gradients.div_(self.size), [parameter.numel() for parameter in parameters])
         for parameter, part in zip(parameters, parts, strict=True):
             parameter.grad = part.view_as(parameter).clone()
 
@@ -46,7 +46,7 @@ class Team:
             distributed.destroy_process_group()
 
 
-ALONE = Team()
+ALONE = Pool()
 
 
 def _gradient(parameter: torch.nn.Parameter) -> Tensor:

@@ -36,13 +36,13 @@ class Recipe:
     attributes: Schedule = attributes.SCHEDULE
     clip: Schedule = prompts.SCHEDULE
 
-    def scaled(self, share: float) -> Recipe:
-        """The recipe with this share of the pictures and steps."""
+    def scaled(self, fraction: float) -> Recipe:
+        """The recipe with this fraction of the pictures and steps."""
 
         def less(size: int | Schedule) -> int | Schedule:
             if isinstance(size, Schedule):
-                return replace(size, steps=max(1, round(size.steps * share)))
-            return max(2, round(size * share))
+                return replace(size, steps=max(1, round(size.steps * fraction)))
+            return max(2, round(size * fraction))
 
         return Recipe(**{part.name: less(getattr(self, part.name)) for part in fields(self)})  # type: ignore[arg-type]
 

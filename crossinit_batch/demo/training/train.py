@@ -21,7 +21,7 @@ from crossinit_batch.demo.training import train_autoencoder, train_text_encoder,
 from crossinit_batch.demo.training.dataset import SIDE, Dataset, make_dataset
 from crossinit_batch.demo.training.loop import CPU, Report
 from crossinit_batch.demo.training.pipeline import save_pipeline
-from crossinit_batch.demo.training.pool import ALONE, Team
+from crossinit_batch.demo.training.pool import ALONE, Pool
 from crossinit_batch.demo.training.recipe import EXTENDABLE, Recipe
 from crossinit_batch.demo.training.stage_notes import StageNotes
 from crossinit_batch.demo.training.vocabulary import demo_tokenizer
@@ -31,7 +31,7 @@ STAGES = ("data", "text-encoder", "autoencoder", "decoder", "unet", "pipeline", 
 
 
 class Training:
-    """A folder in which a small world grows; each stage is done once, and goes on where it was cut."""
+    """The folder of one training; each stage is done once, and goes on where it was cut."""
 
     def __init__(
         self,
@@ -87,10 +87,10 @@ class Training:
                 seed=self.seed,
                 on_shard=lambda done, count: self.report(f"data: {done} of {count} pictures"),
             )
-        whole, cut = self._data, len(self._data.examples) - self.recipe.held_out
+        data, cut = self._data, len(self._data.examples) - self.recipe.held_out
         return (
-            Dataset(whole.pictures[:cut], whole.examples[:cut]),
-            Dataset(whole.pictures[cut:], whole.examples[cut:]),
+            Dataset(data.pictures[:cut], data.examples[:cut]),
+            Dataset(data.pictures[cut:], data.examples[cut:]),
         )
 
     def _text_encoder(self) -> None:
@@ -167,9 +167,9 @@ class Training:
         if self.processes == 1:
             self.train_unet(ALONE)
             return
-        with tempfile.TemporaryDirectory(dir=self.folder) as meeting:
-            given = (self.processes, Path(meeting) / "meeting", self.folder, self.seed, self.recipe, self.compiled)
-            multiprocessing.spawn(_unet_rank, given, nprocs=self.processes)  # type: ignore[attr-defined, no-untyped-call]
+        with tempfile.TemporaryDirectory(dir=self.folder) as shared:
+            arguments = (self.processes, Path(shared) / "file", self.folder, self.seed, self.recipe, self.compiled)
+            multiprocessing.spawn(_unet_rank, arguments, nprocs=self.processes)  # type: ignore[attr-defined, no-untyped-call]
 
     def captions(self) -> tuple[NDArray[np.float16], Tensor]:
         """Hidden states of every caption and of the empty one."""
@@ -181,7 +181,7 @@ class Training:
             ids = train_text_encoder.tokenize(self.tokenizer, [""])
             return states, text_encoder(input_ids=ids).last_hidden_state[0]
 
-    def train_unet(self, team: Team) -> None:
+    def train_unet(self, pool: Pool) -> None:
         """Train the U-Net, alone or as one of several processes."""
         scale = json.loads((self.folder / "vae/config.json").read_text())["scaling_factor"]
         unet, trained = train_unet.train_unet(
@@ -192,11 +192,11 @@ class Training:
             schedule=self.recipe.unet,
             seed=self.seed,
             report=self.report,
-            team=team,
+            pool=pool,
             device=self.device,
             compiled=self.compiled,
         )
-        if team.rank == 0:
+        if pool.rank == 0:
             unet.save_pretrained(self.folder / "unet")
             self.notes.add("unet", trained, {})
 
@@ -242,10 +242,10 @@ class Training:
         file.write_text(json.dumps(wanted, indent=2) + "\n")
 
 
-def _unet_rank(rank: int, size: int, meeting: Path, folder: Path, seed: int, recipe: Recipe, compiled: bool) -> None:
+def _unet_rank(rank: int, size: int, file: Path, folder: Path, seed: int, recipe: Recipe, compiled: bool) -> None:
     """One of several processes that train the U-Net."""
     torch.set_num_threads(1)
-    team = Team.join(rank, size, meeting)
+    pool = Pool.join(rank, size, file)
     report: Report = functools.partial(print, flush=True) if rank == 0 else lambda line: None
-    Training(folder, seed=seed, report=report, recipe=recipe, compiled=compiled).train_unet(team)
-    team.leave()
+    Training(folder, seed=seed, report=report, recipe=recipe, compiled=compiled).train_unet(pool)
+    pool.leave()

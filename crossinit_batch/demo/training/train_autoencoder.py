@@ -121,7 +121,7 @@ def moments(autoencoder: AutoencoderKL, data: Dataset, batch: int = 100) -> tupl
 
 @torch.no_grad()
 def reconstruction_error(autoencoder: AutoencoderKL, data: Dataset) -> float:
-    """The mean absolute difference of pictures and their reconstructions, in shares of the whole range."""
+    """The mean absolute difference of pictures and their reconstructions, in fractions of the full range."""
     pictures = to_samples(data.pictures)
     drawn = autoencoder.eval().decode(autoencoder.encode(pictures).latent_dist.mean).sample
     return float((drawn.clamp(-1, 1) - pictures).abs().mean()) / 2

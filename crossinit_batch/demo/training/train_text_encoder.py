@@ -43,7 +43,7 @@ def build_text_encoder(tokenizer: Any) -> CLIPTextModel:
 
 
 _LARGEST_SCALE = 25.0
-"""CLIP's is 100; a smaller one makes the encoder tell persons apart by more than a few percent of its output."""
+"""CLIP's is 100; a smaller one makes the outputs for two persons differ by more than a few percent."""
 
 
 class PictureTower(nn.Module):
@@ -132,7 +132,7 @@ def train_text_encoder(
 
 @torch.no_grad()
 def matched(pair: ClipPair, data: Dataset, tokenizer: Any) -> float:
-    """The share of pictures whose own caption is the nearest of all captions given."""
+    """The fraction of pictures whose own caption is the nearest of all captions given."""
     ids = tokenize(tokenizer, [entry.captions[0] for entry in data.examples], _LONGEST)
     texts, pictures = pair.eval().embed_texts(ids), pair.embed_pictures(to_samples(data.pictures))
     return float(((pictures @ texts.T).argmax(dim=1) == torch.arange(len(ids))).float().mean())

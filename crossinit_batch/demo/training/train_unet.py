@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossinit_batch.demo.training.loop import CPU, Report, Schedule, Trained, train_network
-from crossinit_batch.demo.training.pool import ALONE, Team
+from crossinit_batch.demo.training.pool import ALONE, Pool
 from crossinit_batch.demo.training.train_autoencoder import CHANNELS, face_weight
 from crossinit_batch.demo.training.train_text_encoder import WIDTH, tokenize
 from crossinit_batch.demo.training.vocabulary import CONTEXT_LENGTH
@@ -22,7 +22,7 @@ from crossinit_batch.demo.training.vocabulary import CONTEXT_LENGTH
 SCHEDULE = Schedule(steps=17_000, batch_size=32, learning_rate=1.5e-3, weight_decay=1e-3, average=0.9993, steady=0.6)
 
 _EMPTY = 0.1
-"""The share of captions that are left empty, so that guidance has something to lead away from."""
+"""The fraction of captions that are left empty, so that guidance has something to lead away from."""
 
 NOISE: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -36,7 +36,7 @@ NOISE: dict[str, Any] = {
 def build_unet() -> UNet2DConditionModel:
     """An untrained U-Net for latents of 16 x 16.
 
-    It looks at the text on all of its three levels, and hears its gist beside the timestep.
+    It attends to the text on all of its three levels, and gets the pooled text beside the timestep.
     """
     return UNet2DConditionModel(
         sample_size=16,
@@ -65,7 +65,7 @@ def train_unet(
     schedule: Schedule = SCHEDULE,
     seed: int,
     report: Report,
-    team: Team = ALONE,
+    pool: Pool = ALONE,
     device: torch.device = CPU,
     compiled: bool = False,
 ) -> tuple[UNet2DConditionModel, Trained]:
@@ -80,7 +80,7 @@ def train_unet(
     noise_scheduler = DDPMScheduler(**NOISE)
     mean, std = moments
     shape = (schedule.batch_size, *mean.shape[1:])
-    # The weight of a place leaves the best prediction as it is; it decides what a small network learns first.
+    # The weight of a position leaves the best prediction as it is; it decides what a small network learns first.
     weight = functional.adaptive_avg_pool2d(face_weight(), mean.shape[-1]).to(device)
 
     def loss_of(generator: torch.Generator) -> Tensor:
@@ -89,8 +89,8 @@ def train_unet(
         left_out = torch.rand(shape[:1], generator=generator) < _EMPTY
         posterior, noise = (torch.randn(shape, generator=generator) for _ in range(2))
         timesteps = torch.randint(1000, shape[:1], generator=generator)
-        rows, wording, left_out = map(team.share, (rows, wording, left_out))
-        posterior, noise, timesteps = map(team.share, (posterior, noise, timesteps))
+        rows, wording, left_out = map(pool.shard, (rows, wording, left_out))
+        posterior, noise, timesteps = map(pool.shard, (posterior, noise, timesteps))
         text = torch.from_numpy(states[rows.numpy(), wording.numpy()]).float()
         text[left_out] = empty
         z = scale * (mean[rows] + std[rows] * posterior)
@@ -100,7 +100,7 @@ def train_unet(
         loss: Tensor = (weight * off.square()).mean()
         return loss
 
-    return unet, train_network(unet, loss_of, schedule, checkpoint, seed=seed, report=report, team=team, device=device)
+    return unet, train_network(unet, loss_of, schedule, checkpoint, seed=seed, report=report, pool=pool, device=device)
 
 
 @torch.no_grad()

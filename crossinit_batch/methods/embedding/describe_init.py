@@ -9,11 +9,12 @@ from typing import Any, TextIO
 import torch
 
 from crossinit_batch.errors import RequestError
-from crossinit_batch.methods.embedding.init_source import texts_of
 from crossinit_batch.methods.embedding.initial_vector import InitialVector, initial_vector
+from crossinit_batch.methods.embedding.names import texts_of
+from crossinit_batch.methods.embedding.settings import InitSettings
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.source import fetched_model
-from crossinit_batch.settings import InitSettings, ModelSettings
+from crossinit_batch.settings import ModelSettings
 
 REFERENCE_WORDS = ("face", "person")
 

@@ -24,7 +24,7 @@ _NAMELESS_KEYS = frozenset({_WEBUI_KEY, "clip_l", "clip_h", "clip_g", "*"})
 _CONTAINER = {"format": "pt"}
 _PLACE = "place"
 """In a file's metadata, where v lives: `output`, or else the text encoder's input."""
-_STAND_IN = "stand_in"
+_ANCHOR = "stand_in"
 _NUMBERED_KEY = re.compile(r"(?P<person>.+)_v(?P<column>0|[1-9][0-9]?)")
 _FOREIGN = (
     (b"version https://git-lfs", "a git-lfs pointer", "Run `git lfs pull` to get the file it stands for."),
@@ -37,14 +37,14 @@ _FOREIGN = (
 class EmbeddingFile:
     """A person's embedding: `v` (tokens, width) float32 on the CPU, and the token if the file names one.
 
-    `stand_in`, of the same shape, is what the text encoder reads instead of v where v lives in its output; None where
+    `anchor`, of the same shape, is what the text encoder reads instead of v where v lives in its output; None where
     v is a token embedding as any other.
     """
 
     v: torch.Tensor
     token: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
-    stand_in: torch.Tensor | None = None
+    anchor: torch.Tensor | None = None
 
 
 def token_of(identity: str) -> str:
@@ -64,16 +64,16 @@ def token_of(identity: str) -> str:
 
 
 def dump_learned_embeds(
-    v: torch.Tensor, identity: str, metadata: Mapping[str, str], stand_in: torch.Tensor | None = None
+    v: torch.Tensor, identity: str, metadata: Mapping[str, str], anchor: torch.Tensor | None = None
 ) -> bytes:
     """`learned_embeds.safetensors` of v (tokens, width), for diffusers' `load_textual_inversion(folder)`.
 
-    With a `stand_in` v lives in the text encoder's output. The file then has two tensors, so that other tools, which
+    With a `anchor` v lives in the text encoder's output. The file then has two tensors, so that other tools, which
     would take v for a token embedding, refuse it.
     """
-    if stand_in is None:
+    if anchor is None:
         return _dump({token_of(identity): v}, identity, metadata)
-    return _dump({token_of(identity): v, _STAND_IN: stand_in}, identity, {**metadata, _PLACE: "output"})
+    return _dump({token_of(identity): v, _ANCHOR: anchor}, identity, {**metadata, _PLACE: "output"})
 
 
 def dump_webui(v: torch.Tensor, metadata: Mapping[str, str], name: str = "the embedding") -> bytes:
@@ -126,17 +126,17 @@ def _read_safetensors(data: bytes, name: str) -> EmbeddingFile:
     place = metadata.pop(_PLACE, "input")
     if place == "input":
         return _embedding_of(tensors, None, metadata, name)
-    if place != "output" or _STAND_IN not in tensors:
+    if place != "output" or _ANCHOR not in tensors:
         raise EmbeddingError(
             f"{name}: an embedding for the place {place!r} of the text encoder, which this version cannot use",
             "Use the version of crossinit that made it.",
         )
-    stand_in = _checked(tensors.pop(_STAND_IN), name)
+    anchor = _checked(tensors.pop(_ANCHOR), name)
     found = _embedding_of(tensors, None, metadata, name)
-    if found.v.shape != stand_in.shape:
-        shapes = f"{tuple(found.v.shape)} and {tuple(stand_in.shape)}"
+    if found.v.shape != anchor.shape:
+        shapes = f"{tuple(found.v.shape)} and {tuple(anchor.shape)}"
         raise EmbeddingError(f"{name}: v and its stand-in have the shapes {shapes}", "Make the embedding again.")
-    return replace(found, stand_in=stand_in)
+    return replace(found, anchor=anchor)
 
 
 def _embedding_of(

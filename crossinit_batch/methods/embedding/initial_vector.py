@@ -15,9 +15,9 @@ from torch import Tensor
 
 from crossinit_batch.digest import digest_of, sha256
 from crossinit_batch.errors import RequestError
-from crossinit_batch.methods.embedding.init_source import init_parts, texts_of
+from crossinit_batch.methods.embedding.names import init_parts, texts_of
+from crossinit_batch.methods.embedding.settings import InitSettings
 from crossinit_batch.model.base_model import BaseModel
-from crossinit_batch.settings import InitSettings
 from crossinit_batch.storage.cache import cache_folder
 from crossinit_batch.storage.tensor_file import TensorFileError, dump_tensors, load_tensors
 
@@ -63,13 +63,17 @@ def initial_vector(model: BaseModel, init: InitSettings) -> tuple[InitialVector,
 
 def mean_embedding(model: BaseModel, init: InitSettings) -> Tensor:
     """v_bar (tokens, width): for names the mean of each column of token embeddings, for words theirs."""
-    table: Tensor = model.text_encoder.get_input_embeddings().weight.detach().float().cpu()
-    texts = texts_of(init)
     if init.words is not None:
-        rows = [number for word in texts for number in model.token_ids(word)]
-        return table[rows].clone()
+        rows = [number for word in texts_of(init) for number in model.token_ids(word)]
+        return _table(model)[rows].clone()
+    return torch.stack([column.mean(dim=0) for column in name_columns(model, init)])
+
+
+def name_columns(model: BaseModel, init: InitSettings) -> list[Tensor]:
+    """For each vector the embeddings of that token, or word, of every name that has one, (names, width)."""
+    table = _table(model)
     columns: list[list[Tensor]] = [[] for _ in range(init.vectors)]
-    for name in texts:
+    for name in texts_of(init):
         for column, embedding in zip(columns, _pieces(model, name, init.columns, table), strict=False):
             column.append(embedding)
     for number, column in enumerate(columns, start=1):
@@ -78,7 +82,13 @@ def mean_embedding(model: BaseModel, init: InitSettings) -> Tensor:
                 f"init: no name has {number} {init.columns}, and {init.vectors} vectors are asked for",
                 "Lower `vectors`, or give names that are long enough.",
             )
-    return torch.stack([torch.stack(column).mean(dim=0) for column in columns])
+    return [torch.stack(column) for column in columns]
+
+
+def _table(model: BaseModel) -> Tensor:
+    """The token embeddings, (vocabulary, width) float32 on the CPU."""
+    table: Tensor = model.text_encoder.get_input_embeddings().weight.detach().float().cpu()
+    return table
 
 
 def _pieces(model: BaseModel, name: str, columns: str, table: Tensor) -> list[Tensor]:

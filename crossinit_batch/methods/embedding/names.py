@@ -1,13 +1,17 @@
-"""Well-known persons' names, which the initial vector is the mean of: the bundled list and users' files."""
+"""Well-known names, which the initial vector is the mean of: the bundled list, users' files, or words; no torch."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 
+from crossinit_batch.digest import canonical, sha256
 from crossinit_batch.errors import ManifestError, Problem
 from crossinit_batch.messages import quoted
+from crossinit_batch.methods.embedding.settings import InitSettings
+from crossinit_batch.storage.text_file import read_bytes
 
 BUNDLED = "names.txt"
 LONGEST = 200
@@ -80,3 +84,25 @@ def _decoded(data: bytes, file: str) -> str:
         kind = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else f"byte 0x{bad:02x}"
         message = f"the file is not UTF-8 ({kind}): save it as UTF-8"
         raise ManifestError([Problem(file, len(lines), len(lines[-1]) + 1, "", message)]) from None
+
+
+@lru_cache(maxsize=32)
+def texts_of(init: InitSettings) -> tuple[str, ...]:
+    """The words, or the names of the user's file or the bundled list; ManifestError for a bad names file."""
+    if init.words is not None:
+        return init.words
+    if init.names is not None:
+        return read_names(read_bytes(Path(init.names), init.names), init.names)
+    return bundled_names()
+
+
+def init_parts(init: InitSettings) -> dict[str, object]:
+    """What decides an initial vector besides the model: the texts themselves, not where they stand."""
+    by_words = init.words is not None
+    return {
+        "texts": sha256(canonical(texts_of(init))),
+        "source": "words" if by_words else "names",
+        "columns": None if by_words else init.columns,
+        "vectors": None if by_words else init.vectors,
+        "encoder": init.encoder,
+    }

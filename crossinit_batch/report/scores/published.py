@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crossinit_batch.methods import PRESETS, Method
+from crossinit_batch.methods.planned import LearnedMethod
+from crossinit_batch.methods.registry import PRESETS
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ PEOPLE, PICTURES = 200, 32
 """How many faces, and how many pictures a prompt, the paper's table is over."""
 
 
-def published_row(method: Method) -> PublishedRow | None:
+def published_row(method: LearnedMethod) -> PublishedRow | None:
     """The paper's row of a method, where it is exactly the preset that the paper's setting is."""
     if method.settings != PRESETS.get(method.preset):
         return None

@@ -33,11 +33,11 @@ def test_a_tilted_face_is_the_level_one_turned() -> None:
     assert np.degrees(np.arctan2(turned[1], turned[0])) == pytest.approx(30, abs=1e-6)
 
 
-def test_the_box_holds_all_points_and_company_has_a_box_of_its_own() -> None:
+def test_the_box_holds_all_points_and_a_companion_has_a_box_of_its_own() -> None:
     person, other = strangers(2, 5)
     faces = landmarks(person, Scene(companion=other))
     assert len(faces) == 2
-    assert faces[0].box[2] < faces[1].box[2]  # the person stands on the left
+    assert faces[0].box[2] < faces[1].box[2]  # the person is on the left
     for face in faces:
         assert (face.points >= face.box[:2]).all() and (face.points <= face.box[2:]).all()
         assert face.points[0, 0] < face.points[1, 0] and face.points[3, 0] < face.points[4, 0]

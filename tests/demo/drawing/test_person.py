@@ -50,21 +50,21 @@ def test_the_same_seed_gives_the_same_crowd_from_either_kind_of_generator() -> N
 
 
 def test_every_word_occurs_and_numbers_spread() -> None:
-    people = crowd(3000)
+    persons = crowd(3000)
     for name, words in CHOICES.items():
-        assert {getattr(person, name) for person in people} == set(words)
-    for name in set(people[0].to_dict()) - set(CHOICES):
-        values = np.array([getattr(person, name) for person in people])
+        assert {getattr(person, name) for person in persons} == set(words)
+    for name in set(persons[0].to_dict()) - set(CHOICES):
+        values = np.array([getattr(person, name) for person in persons])
         assert values.std() > 0.1, name
 
 
 def test_hair_goes_with_skin_and_beards_with_brows() -> None:
-    people = crowd(3000)
-    pale = [person.hair_color == "blond" for person in people if person.skin < 0.3]
-    dark = [person.hair_color == "blond" for person in people if person.skin > 0.7]
+    persons = crowd(3000)
+    pale = [person.hair_color == "blond" for person in persons if person.skin < 0.3]
+    dark = [person.hair_color == "blond" for person in persons if person.skin > 0.7]
     assert np.mean(pale) > 3 * np.mean(dark) > 0
-    bearded = [person.brow_thickness for person in people if person.beard != "none"]
-    shaven = [person.brow_thickness for person in people if person.beard == "none"]
+    bearded = [person.brow_thickness for person in persons if person.beard != "none"]
+    shaven = [person.brow_thickness for person in persons if person.beard == "none"]
     assert np.mean(bearded) > np.mean(shaven) + 0.05
 
 
@@ -115,11 +115,11 @@ def test_a_missing_parameter_is_named() -> None:
 
 
 def test_distance_is_a_metric_that_knows_what_is_seen() -> None:
-    people = crowd(12)
-    for a, b, c in zip(people, people[1:], people[2:], strict=False):
+    persons = crowd(12)
+    for a, b, c in zip(persons, persons[1:], persons[2:], strict=False):
         assert distance(a, a) == 0
         assert distance(a, b) == distance(b, a) > 0
         assert distance(a, c) <= distance(a, b) + distance(b, c) + 1e-12
-    bald = replace(people[0], hair_style="bald", hair_color="black", undertone=0.2)
+    bald = replace(persons[0], hair_style="bald", hair_color="black", undertone=0.2)
     assert distance(bald, replace(bald, hair_color="white")) > distance(bald, replace(bald, undertone=0.8))
     assert distance(bald, replace(bald, hair_color="dark brown")) < distance(bald, replace(bald, hair_color="blond"))

@@ -137,7 +137,7 @@ def test_half_an_expression_lies_between() -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_every_parameter_of_a_person_is_seen_in_its_place(
+def test_every_parameter_of_a_person_is_seen_where_it_belongs(
     part: tuple[int, int, int, int], changes: dict[str, Any]
 ) -> None:
     name = next(iter(changes))
@@ -170,11 +170,11 @@ def test_photographs_of_one_person_differ(nuisance: dict[str, Any]) -> None:
 
 def test_a_person_is_nearer_to_the_own_photographs_than_to_strangers() -> None:
     rng = random.Random(11)
-    people = [Person.random(rng) for _ in range(12)]
+    persons = [Person.random(rng) for _ in range(12)]
     faces = slice(12, 50), slice(16, 48)
-    known = [pixels(person, PLAIN)[faces] for person in people]
+    known = [pixels(person, PLAIN)[faces] for person in persons]
     hits = 0
-    for index, person in enumerate(people):
+    for index, person in enumerate(persons):
         scene = replace(PLAIN.retaken(rng), background=BACKGROUNDS[index], shift_x=0.0, shift_y=0.0)
         seen = pixels(person, scene)[faces]
         hits += int(np.argmin([np.abs(seen - other).mean() for other in known]) == index)
@@ -190,7 +190,7 @@ def test_the_person_is_not_changed_by_the_scene() -> None:
     assert not set(before) & set(Scene().to_dict())
 
 
-def test_a_companion_stands_on_the_right_without_the_accessory() -> None:
+def test_a_companion_is_on_the_right_without_the_accessory() -> None:
     friend = Person.random(random.Random(21))
     pair = pixels(PERSON, Scene(companion=friend))
     other = pixels(PERSON, Scene(companion=Person.random(random.Random(22))))

@@ -10,7 +10,7 @@ from crossinit_batch.demo.drawing.scene import Scene
 from crossinit_batch.demo.judges.album import ATTRIBUTES, labels_of, make_album
 
 
-def test_an_album_is_drawn_once_and_tells_of_every_face(tmp_path: Path) -> None:
+def test_an_album_is_drawn_once_and_knows_every_face(tmp_path: Path) -> None:
     album = make_album(tmp_path, 12, seed=4)
     assert album.pictures.shape == (12, 2, 64, 64, 3) and album.empty.shape == (1, 64, 64, 3)
     again = make_album(tmp_path, 12, seed=4)

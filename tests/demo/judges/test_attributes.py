@@ -15,7 +15,7 @@ from crossinit_batch.demo.judges.export import export_classifiers
 from crossinit_batch.demo.training.train_text_encoder import to_samples
 
 
-def test_the_likeliest_word_of_each_attribute_is_told(tmp_path: Path) -> None:
+def test_the_likeliest_word_of_each_attribute_is_named(tmp_path: Path) -> None:
     album = make_album(tmp_path, 3, seed=4)
     torch.manual_seed(0)
     classifiers = Classifiers()
@@ -30,7 +30,7 @@ def test_the_likeliest_word_of_each_attribute_is_told(tmp_path: Path) -> None:
     assert accuracy["style"] == np.float32((seen.numpy()[:, 3] == truth[:, 3]).mean())
 
 
-def test_its_file_tells_the_words(tmp_path: Path) -> None:
+def test_its_file_names_the_words(tmp_path: Path) -> None:
     model = onnx.load(export_classifiers(Classifiers(), tmp_path))
     facts = {entry.key: entry.value for entry in model.metadata_props}
     assert {name: tuple(words) for name, words in json.loads(facts["words"]).items()} == ATTRIBUTES

@@ -16,8 +16,8 @@ from crossinit_batch.evaluation.detection import FaceDetector
 from crossinit_batch.evaluation.networks import Network
 
 
-class _Told(torch.nn.Module):
-    """A detector that says what it was told, whatever it is shown."""
+class _Fixed(torch.nn.Module):
+    """A detector whose answer is fixed, whatever it is shown."""
 
     def __init__(self, cells: torch.Tensor) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ def test_a_target_read_as_yunet_is_read_gives_the_faces_back(tmp_path: Path) -> 
     both = next(few for few in faces if not few.isnan().any())
     target = target_of(both)
     cells = torch.cat([40 * target[:, :1] - 20, 40 * target[:, :1] - 20, target[:, 1:]], dim=1)[None]
-    named = _Named(YuNetLayout(_Told(cells)))  # type: ignore[arg-type]
+    named = _Named(YuNetLayout(_Fixed(cells)))  # type: ignore[arg-type]
     found = FaceDetector(named, 0.5).find(Image.new("RGB", (128, 128)))  # type: ignore[arg-type]
     assert len(found) == 2
     for truth in both.numpy() * 128:
@@ -44,7 +44,7 @@ def test_a_target_read_as_yunet_is_read_gives_the_faces_back(tmp_path: Path) -> 
 class _Named:
     """A module with the outputs of YuNet, as a network of a file."""
 
-    name, size, outputs = "told", (64, 64), ("cls_8", "obj_8", "bbox_8", "kps_8")
+    name, size, outputs = "fixed", (64, 64), ("cls_8", "obj_8", "bbox_8", "kps_8")
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.module = module
@@ -54,7 +54,7 @@ class _Named:
         return {name: value.numpy() for name, value in zip(self.outputs, values, strict=True)}
 
 
-def test_the_loss_is_least_for_the_truth_and_counts_places_and_boxes(tmp_path: Path) -> None:
+def test_the_loss_is_least_for_the_truth_and_counts_cells_and_boxes(tmp_path: Path) -> None:
     faces = torch.from_numpy(make_album(tmp_path, 2, seed=1).faces).flatten(0, 1)
     truth = torch.stack([target_of(few) for few in faces])
     sure = torch.cat([40 * truth[..., :1] - 20, 40 * truth[..., :1] - 20, truth[..., 1:]], dim=-1)
@@ -79,7 +79,7 @@ def test_it_is_written_in_yunets_layout(tmp_path: Path) -> None:
     assert outputs["bbox_8"] == pytest.approx(box.numpy(), abs=5e-3)
 
 
-def test_accuracy_is_of_portraits_and_of_empty_places(tmp_path: Path) -> None:
+def test_accuracy_is_of_portraits_and_of_empty_backgrounds(tmp_path: Path) -> None:
     album = make_album(tmp_path, 8, seed=2)
     figures = detection_accuracy(Detector(), album)
     assert set(figures) == {"found", "nobody_found", "pixels_off"}

@@ -24,19 +24,19 @@ def test_names_decide_persons_and_pictures_show_them(tmp_path: Path) -> None:
             assert all(example.name in caption for caption in example.captions)
 
 
-def test_a_data_set_that_is_there_is_read_back(tmp_path: Path) -> None:
-    whole = make_dataset(tmp_path / "whole", 6, seed=1)
-    again = make_dataset(tmp_path / "whole", 6, seed=1)
-    assert np.array_equal(whole.pictures, again.pictures) and whole.examples == again.examples
+def test_a_stored_data_set_is_read_back(tmp_path: Path) -> None:
+    first = make_dataset(tmp_path / "data", 6, seed=1)
+    again = make_dataset(tmp_path / "data", 6, seed=1)
+    assert np.array_equal(first.pictures, again.pictures) and first.examples == again.examples
 
 
 def test_shards_do_not_depend_on_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "SHARD", 3)
-    whole = make_dataset(tmp_path / "whole", 6, seed=1)
-    (tmp_path / "whole" / "shard-0001-3.json").unlink()
-    again = make_dataset(tmp_path / "whole", 6, seed=1)
-    assert np.array_equal(whole.pictures, again.pictures) and whole.examples == again.examples
-    assert len(list((tmp_path / "whole").glob("*.npy"))) == 2
+    first = make_dataset(tmp_path / "data", 6, seed=1)
+    (tmp_path / "data" / "shard-0001-3.json").unlink()
+    again = make_dataset(tmp_path / "data", 6, seed=1)
+    assert np.array_equal(first.pictures, again.pictures) and first.examples == again.examples
+    assert len(list((tmp_path / "data").glob("*.npy"))) == 2
 
 
 def test_another_seed_draws_other_pictures(tmp_path: Path) -> None:

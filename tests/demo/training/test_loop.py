@@ -1,4 +1,4 @@
-"""The training loop: resumed, averaged and shared trainings come out as they would alone."""
+"""The training loop: a cut training comes out as one that was not cut, with averaged weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from crossinit_batch.demo.training.loop import Schedule, train_network
-from crossinit_batch.demo.training.pool import ALONE, Team
 
 SCHEDULE = Schedule(steps=120, batch_size=8, learning_rate=0.1, average=0.9)
 
@@ -43,10 +42,10 @@ def test_training_reaches_its_aim_and_says_what_it_cost(tmp_path: Path) -> None:
 
 
 def test_a_cut_training_goes_on_as_if_it_had_not_been_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    whole.mkdir()
+    uncut, cut = tmp_path / "uncut", tmp_path / "cut"
+    uncut.mkdir()
     cut.mkdir()
-    expected = _train(whole)
+    expected = _train(uncut)
     monkeypatch.setattr("crossinit_batch.demo.training.loop._CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(_Cut):
         _train(cut, cut_at=25)
@@ -66,26 +65,3 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
     assert rates[0] == pytest.approx(0.02) and max(rates) == pytest.approx(1.0)
     assert rates.index(max(rates)) == pytest.approx(50, abs=1)
     assert rates[-1] == pytest.approx(0.02, abs=1e-3)
-
-
-def test_shares_of_a_team_are_the_whole_batch() -> None:
-    batch = torch.arange(10)
-    shares = [Team(rank, 3).share(batch) for rank in range(3)]
-    assert sorted(torch.cat(shares).tolist()) == batch.tolist()
-    assert torch.equal(ALONE.share(batch), batch)
-
-
-def _rank(rank: int, meeting: Path, folder: Path) -> None:
-    team = Team.join(rank, 2, meeting)
-    parameter = nn.Parameter(torch.zeros(3))
-    parameter.grad = torch.full((3,), float(rank))
-    team.average([parameter, nn.Parameter(torch.zeros(2))])
-    torch.save(parameter.grad, folder / f"{rank}.pt")
-    team.leave()
-
-
-def test_a_team_averages_its_gradients(tmp_path: Path) -> None:
-    given = (tmp_path / "meeting", tmp_path)
-    torch.multiprocessing.start_processes(_rank, given, nprocs=2, start_method="spawn")
-    for rank in range(2):
-        assert torch.equal(torch.load(tmp_path / f"{rank}.pt"), torch.full((3,), 0.5))

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from crossinit_batch.errors import JobError
-from crossinit_batch.methods.embedding.conditioning import Captions, stand_in_of
+from crossinit_batch.methods.embedding.conditioning import Captions, anchor_of
 from crossinit_batch.methods.embedding.initial_vector import InitialVector
+from crossinit_batch.methods.embedding.settings import EmbeddingSettings
 from crossinit_batch.model.base_model import BaseModel
-from crossinit_batch.settings import EmbeddingSettings
 from tests.helpers.models import located
 
 TEXTS = ("a photo of a {} person", "{}", "a happy {} person on the beach")
@@ -83,5 +83,5 @@ def test_a_slot_that_does_not_fit_is_refused_on_both_sides(model: BaseModel) -> 
 
 def test_the_mean_stands_in_for_what_lives_in_the_output() -> None:
     start = InitialVector(_vectors(1, 2), _vectors(2, 2), "d" * 64)
-    assert stand_in_of(EmbeddingSettings(), start) is None
-    assert stand_in_of(EmbeddingSettings(place="output"), start) is start.v_bar
+    assert anchor_of(EmbeddingSettings(), start) is None
+    assert anchor_of(EmbeddingSettings(place="output"), start) is start.v_bar

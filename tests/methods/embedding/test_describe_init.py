@@ -13,7 +13,8 @@ from transformers import CLIPTokenizer
 
 from crossinit_batch.errors import ModelError, RequestError
 from crossinit_batch.methods.embedding.describe_init import describe_initial_vector, print_description
-from crossinit_batch.settings import InitSettings, ModelSettings
+from crossinit_batch.methods.embedding.settings import InitSettings
+from crossinit_batch.settings import ModelSettings
 from crossinit_batch.storage.tensor_file import load_tensors
 
 

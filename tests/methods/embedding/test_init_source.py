@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from crossinit_batch.errors import ManifestError
-from crossinit_batch.methods.embedding.init_source import init_parts, texts_of
-from crossinit_batch.methods.embedding.names import bundled_names
-from crossinit_batch.settings import InitSettings
+from crossinit_batch.methods.embedding.names import bundled_names, init_parts, texts_of
+from crossinit_batch.methods.embedding.settings import InitSettings
 from crossinit_batch.storage import text_file
 
 

@@ -17,9 +17,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from crossinit_batch.errors import ManifestError, RequestError
 from crossinit_batch.methods.embedding.initial_vector import initial_vector, mean_embedding
 from crossinit_batch.methods.embedding.names import bundled_names
+from crossinit_batch.methods.embedding.settings import InitSettings
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.source import locate_model
-from crossinit_batch.settings import InitSettings, ModelSettings
+from crossinit_batch.settings import ModelSettings
 from crossinit_batch.storage.tensor_file import load_tensors
 
 HEADS, LAYERS, LENGTH = 4, 3, 77

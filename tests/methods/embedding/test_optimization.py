@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from crossinit_batch.methods.embedding.optimization import Optimization, Progress, Subject, regularizer
+from crossinit_batch.methods.embedding.settings import EmbeddingSettings
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.micro_batch import MicroBatch
 from crossinit_batch.model.source import locate_model
 from crossinit_batch.prompts import TRAINING_TEMPLATES
-from crossinit_batch.settings import EmbeddingSettings, ModelSettings
+from crossinit_batch.settings import ModelSettings
 from crossinit_batch.storage.tensor_file import TensorFileError
 
 NAMES = ("ada", "bob", "cy", "dee", "eve", "fay", "gus", "hal")

@@ -1,4 +1,4 @@
-"""The trainers of the small world: what they build, and a whole tiny training from nothing."""
+"""The trainers of the small world: what they build, and a complete tiny training from nothing."""
 
 from __future__ import annotations
 

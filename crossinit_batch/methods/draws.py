@@ -52,8 +52,3 @@ def draw_step(
     posterior = torch.randn(shape, generator=generator)
     noise = torch.randn(shape, generator=generator)
     return StepDraws(photograph, mirrored.long(), template, timestep, posterior, noise)
-
-
-def initial_latents(seed: int, shape: tuple[int, int, int]) -> Tensor:
-    """Standard normal latents (1, channels, side, side), as diffusers draws them on the CPU by this seed."""
-    return torch.randn((1, *shape), generator=torch.Generator().manual_seed(seed))

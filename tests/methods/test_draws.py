@@ -6,7 +6,8 @@ import pytest
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 
-from crossinit_batch.methods.embedding.draws import StepDraws, draw_step, initial_latents
+from crossinit_batch.methods.draws import StepDraws, draw_step
+from crossinit_batch.model.sampling import initial_latents
 
 
 def _draw(seed: int = 0, identity: str = "ada", step: int = 0, **changes: object) -> StepDraws:
