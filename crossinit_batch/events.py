@@ -5,19 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
 class _Happening:
     """The base of all events: its fields are strings, numbers, or tuples of strings."""
 
+    NAME: ClassVar[str] = ""
+    """What JSON calls the event, where that is older than its class."""
+    OLD_FIELDS: ClassVar[dict[str, str]] = {}
+    """What JSON calls fields whose names are older than ours."""
+
     def as_dict(self) -> dict[str, Any]:
         """`{"event": "kebab-name", ...}` with the fields in order and tuples as lists."""
-        event: dict[str, Any] = {"event": re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()}
+        name = self.NAME or re.sub(r"(?<!^)(?=[A-Z])", "-", type(self).__name__).lower()
+        event: dict[str, Any] = {"event": name}
         for field in fields(self):
             value = getattr(self, field.name)
-            event[field.name] = list(value) if isinstance(value, tuple) else value
+            event[self.OLD_FIELDS.get(field.name, field.name)] = list(value) if isinstance(value, tuple) else value
         return event
 
 
@@ -25,21 +31,25 @@ class _Happening:
 class RunStarted(_Happening):
     """A run begins: totals, and what an earlier run has done of them.
 
-    `steps` are the optimisation steps still to do, summed over identities; `scores` the pictures to be judged.
+    `kind` is what the methods make: embedding, say. `steps` are the optimisation steps still to do,
+    summed over identities; `scores` the pictures to be judged.
     """
+
+    OLD_FIELDS: ClassVar[dict[str, str]] = {"artifacts": "embeddings", "artifacts_done": "embeddings_done"}
 
     name: str
     output: str
     model: str
     device: str
     dtype: str
-    embeddings: int
-    embeddings_done: int
+    artifacts: int
+    artifacts_done: int
     images: int
     images_done: int
     steps: int
     scores: int = 0
     scores_done: int = 0
+    kind: str = "embedding"
 
 
 @dataclass(frozen=True)
@@ -69,11 +79,14 @@ class DenoiseStepDone(_Happening):
 
 @dataclass(frozen=True)
 class ArtifactDone(_Happening):
-    """An embedding was stored with its receipt, after `seconds` of work."""
+    """An artifact was stored with its receipt, after `seconds` of work."""
+
+    NAME: ClassVar[str] = "embedding-done"
 
     method: str
     identity: str
     seconds: float
+    kind: str = "embedding"
 
 
 @dataclass(frozen=True)
@@ -116,7 +129,7 @@ class CheckpointSaved(_Happening):
 class JobFailed(_Happening):
     """One job failed and the others go on.
 
-    `stage` is where: "render" and "evaluate" come after the embedding was stored, any other word before.
+    `stage` is where: "render" and "evaluate" come after the artifact was stored, any other word before.
     """
 
     method: str
@@ -158,13 +171,16 @@ class RunFinished(_Happening):
     `scores` are pictures whose scores it stored.
     """
 
+    OLD_FIELDS: ClassVar[dict[str, str]] = {"artifacts": "embeddings"}
+
     output: str
-    embeddings: int
+    artifacts: int
     images: int
     failed: int
     skipped: int
     seconds: float
     scores: int = 0
+    kind: str = "embedding"
 
 
 @dataclass(frozen=True)

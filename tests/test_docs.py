@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from crossinit_batch.cli import app
 from crossinit_batch.manifest.load import load_manifest
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.registry import presets
 from tests.helpers.picture_samples import picture_bytes
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def test_readme_names_every_command_and_no_other() -> None:
 
 
 def test_readme_names_every_method() -> None:
-    assert all(f"| `{name}` |" in README for name in PRESETS)
+    assert all(f"| `{name}` |" in README for name in presets())
 
 
 def test_readme_manifest_loads(tmp_path: Path) -> None:

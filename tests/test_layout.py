@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossinit_batch import layout
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.registry import presets
 from crossinit_batch.prompts import PROMPT_SETS, Prompt
 
 
@@ -41,4 +41,4 @@ def test_pictures_of_the_paper_have_names_of_their_own() -> None:
 )  # fmt: skip
 def test_no_method_can_take_the_place_of_a_file_of_ours(name: str) -> None:
     assert PurePosixPath(name).parts[0] in layout.RESERVED_NAMES
-    assert not layout.RESERVED_NAMES & PRESETS.keys()
+    assert not layout.RESERVED_NAMES & presets().keys()

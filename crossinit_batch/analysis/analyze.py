@@ -20,11 +20,12 @@ from crossinit_batch.analysis.measured import Measured
 from crossinit_batch.analysis.measures import before_and_after, over_steps, through_blocks
 from crossinit_batch.analysis.page import analysis_page
 from crossinit_batch.analysis.word_pictures import word_pairs
+from crossinit_batch.methods.embedding.settings import EmbeddingSettings
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.device import choose_device
 from crossinit_batch.plan.frozen import frozen_plan, planned_source
 from crossinit_batch.plan.plan import Plan
-from crossinit_batch.report.write import render_summary
+from crossinit_batch.report.write_gallery import render_summary
 from crossinit_batch.storage.publication import publishing
 from crossinit_batch.storage.store import Store
 
@@ -97,7 +98,9 @@ def _words(model: BaseModel, plan: Plan, words: Sequence[str], learned: dict[str
     encoded = {
         method.name
         for method in plan.methods
-        if method.settings and method.learned.init.encoder and not method.learned.init.words
+        if isinstance(method.settings, EmbeddingSettings)
+        and method.settings.init.encoder
+        and not method.settings.init.words
     }
     starts = [one.start for name, found in learned.items() if name in encoded for one in found if one.start]
     pairs = word_pairs(model, plan, words, starts[0] if starts else None)

@@ -13,10 +13,13 @@ from torch import Tensor
 from crossinit_batch import layout
 from crossinit_batch.errors import EmbeddingError, RequestError
 from crossinit_batch.messages import unknown
+from crossinit_batch.methods.artifact import stored_artifact
+from crossinit_batch.methods.embedding.artifact import Embedding
 from crossinit_batch.methods.embedding.initial_vector import InitialVector
 from crossinit_batch.methods.embedding.losses import read_trajectory
+from crossinit_batch.methods.embedding.method import EMBEDDING, EMBEDDING_ARTIFACT
+from crossinit_batch.methods.planned import ImportedMethod, PlannedMethod
 from crossinit_batch.plan.plan import Job, Plan
-from crossinit_batch.report.stored_embedding import stored_embedding
 from crossinit_batch.storage.receipts import read_receipt, stored_file
 from crossinit_batch.storage.store import Store
 
@@ -26,7 +29,7 @@ class Learned:
     """One embedding v (tokens, width). `start` is None where it was given, not learned.
 
     `trajectory` (steps, 4) is what its losses.csv says, None where an earlier version wrote that. What is `in_output`
-    lives in the text encoder's output: there is no E(v).
+    belongs in the text encoder's output: there is no E(v).
     """
 
     method: str
@@ -47,7 +50,7 @@ class Chosen:
 
 
 def read_learned(store: Store, plan: Plan, chosen: Chosen) -> dict[str, list[Learned]]:
-    """The chosen embeddings that stand as planned, by method; RequestError where there are none, or no such names."""
+    """The chosen embeddings that are as planned, by method; RequestError where there are none, or no such names."""
     _check_names("method", chosen.methods, [method.name for method in plan.methods])
     _check_names("identity", chosen.identities, [job.identity for job in plan.jobs])
     there = store.listing().keys()
@@ -58,7 +61,7 @@ def read_learned(store: Store, plan: Plan, chosen: Chosen) -> dict[str, list[Lea
 
     found: dict[str, list[Learned]] = {}
     for method in plan.methods:
-        if chosen.methods and method.name not in chosen.methods:
+        if method.artifact != EMBEDDING_ARTIFACT or (chosen.methods and method.name not in chosen.methods):
             continue
         jobs = [job for job in plan.jobs if job.method == method.name and _receipt_name(job) in there]
         jobs = [job for job in jobs if not chosen.identities or job.identity in chosen.identities]
@@ -66,17 +69,24 @@ def read_learned(store: Store, plan: Plan, chosen: Chosen) -> dict[str, list[Lea
             receipt = read_receipt(store, _receipt_name(job))
             if receipt is None or receipt.digest != job.digest:
                 continue
-            embedding = stored_embedding(store, receipt)
-            start = start_of(receipt.facts["initial"]) if "initial" in receipt.facts else None
+            artifact = stored_artifact(store, receipt, method.artifact)
+            assert isinstance(artifact, Embedding)
+            embedding, started = artifact.file, receipt.prepared if _starts_from_a_vector(method) else None
+            start = start_of(started) if started is not None else None
             told = layout.LOSSES_FILE in receipt.files
             trajectory = read_trajectory(stored_file(store, receipt, layout.LOSSES_FILE)) if told else None
-            one = Learned(*job.key, embedding.v, start, trajectory, embedding.stand_in is not None)
+            one = Learned(*job.key, embedding.v, start, trajectory, embedding.anchor is not None)
             found.setdefault(method.name, []).append(one)
     if not found:
         raise RequestError(
             f"{store} has none of the embeddings asked for yet", "`crossinit status` shows how far its run is."
         )
     return found
+
+
+def _starts_from_a_vector(method: PlannedMethod) -> bool:
+    """Whether what its receipts name as prepared is an initial vector."""
+    return isinstance(method, ImportedMethod) or method.method is EMBEDDING
 
 
 def _check_names(kind: str, names: Sequence[str], known: Sequence[str]) -> None:

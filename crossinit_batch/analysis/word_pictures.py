@@ -1,6 +1,6 @@
 """Pictures from a word's token embeddings v and from E(v) in their place (Fig. 3).
 
-Can the encoder's output stand where its input does? Both are worn by the same prompt and start from the same noise.
+Can the encoder's output replace its input? Both are inserted into the same prompt and drawn from the same noise.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from crossinit_batch.methods.embedding.conditioning import encode_prompt
 from crossinit_batch.methods.embedding.initial_vector import InitialVector, mean_embedding
 from crossinit_batch.methods.embedding.settings import InitSettings
 from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.conditioning import Conditioning, encode_plain
 from crossinit_batch.model.sampling import denoise
 from crossinit_batch.plan.plan import Plan
 
@@ -63,8 +64,8 @@ def word_pairs(model: BaseModel, plan: Plan, words: Sequence[str], mean: Initial
         vectors["mean name"] = mean.v_bar
     with torch.no_grad():
         encoded = {word: model.encode_alone(v[None].to(model.device))[0].cpu() for word, v in vectors.items()}
-    worn = [(word, v) for word in vectors for v in (vectors[word], encoded[word])]
-    pictures = _draw(model, plan, [v for _, v in worn])
+    inserted = [(word, v) for word in vectors for v in (vectors[word], encoded[word])]
+    pictures = _draw(model, plan, [v for _, v in inserted])
     return [
         WordPair(
             word=word,
@@ -88,15 +89,15 @@ def _embedding(model: BaseModel, word: str) -> Tensor:
     return mean_embedding(model, InitSettings(words=(word,), encoder=False))
 
 
-def _draw(model: BaseModel, plan: Plan, worn: Sequence[Tensor]) -> list[Pixels]:
+def _draw(model: BaseModel, plan: Plan, inserted: Sequence[Tensor]) -> list[Pixels]:
     """PROMPT once with each of these vectors (tokens, width) in its slot, all from the same noise."""
     render = plan.render
-    empty = encode_prompt(model, render.negative_prompt.replace("{}", ""), None)
+    empty = encode_plain(model, render.negative_prompt.replace("{}", ""))
     seed = image_seed(plan.seed, PROMPT, 0)
     pictures: list[Pixels] = []
-    for start in range(0, len(worn), plan.compute.pictures):
-        states = [encode_prompt(model, PROMPT, v) for v in worn[start : start + plan.compute.pictures]]
-        latents = denoise(model, torch.cat(states), empty, [seed] * len(states), render)
+    for start in range(0, len(inserted), plan.compute.pictures):
+        rows = [encode_prompt(model, PROMPT, v) for v in inserted[start : start + plan.compute.pictures]]
+        latents = denoise(model, Conditioning.stack(rows), empty, [seed] * len(rows), render)
         assert latents is not None  # nothing asks it to stop
         pictures += list(model.decode(latents))
     return pictures

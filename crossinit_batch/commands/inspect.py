@@ -96,11 +96,11 @@ def export(
     to: Annotated[str | None, typer.Option(help="Target folder; left out, export-<format> in it.")] = None,
 ) -> None:
     """Write embeddings for other tools."""
-    from crossinit_batch.report.export import export_embeddings
+    from crossinit_batch.report.export import export_artifacts
     from crossinit_batch.storage.store import Store
 
-    exported = export_embeddings(Store(output), format, to)
+    exported = export_artifacts(Store(output), format, to)
     for path in exported.written:
         tell(path)
-    for method in exported.left_out:
-        say(f"{method} is left out: its embeddings live in the text encoder's output, where no other tool loads them")
+    for method, why in exported.left_out.items():
+        say(f"{method} is left out: each {why.reason}")

@@ -221,14 +221,16 @@ def report(output: OutputArgument, json: Json = False) -> None:
     A run does so at its end, and of several shards the last one; this does it at any time. Exits with 1 where
     something failed or is not done.
     """
-    from crossinit_batch.runner.close import assemble_again
-    from crossinit_batch.runner.overview import print_status, status_of
+    from crossinit_batch.plan.frozen import frozen_plan
+    from crossinit_batch.plan.inventory import take_inventory
+    from crossinit_batch.report.failures import failure_rows
+    from crossinit_batch.runner.close import close_again
+    from crossinit_batch.runner.overview import Status, print_status
     from crossinit_batch.storage.store import Store
 
     store = Store(output)
-    status = status_of(store)
-    done = assemble_again(store, status.inventory.plan)
-    print_status(status_of(store), out(), as_json=json)
+    done = close_again(store, take_inventory(store, frozen_plan(store)))
+    print_status(Status(done.inventory, tuple(failure_rows(done.failures))), out(), as_json=json)
     if done.failures or not done.inventory.finished:
         raise typer.Exit(1)
 
@@ -261,13 +263,13 @@ def _carry_out(work: Callable[[Reporter, StopRequest], RunResult], json: bool, q
         result = work(report, StopRequest())
     if not json:
         from crossinit_batch import layout
-        from crossinit_batch.console.tables import failure_table, outcome_table, print_table
-        from crossinit_batch.report.write import outcomes
+        from crossinit_batch.console.tables import failure_table, print_table
+        from crossinit_batch.report.outcomes import outcome_table, outcomes
 
         print_table(outcome_table(outcomes(result.inventory, result.failures)), out())
         if result.failures:
             print_table(failure_table(result.failures), out())
-        if result.assembled:
+        if result.closed:
             tell(f"Gallery: {result.store}/{layout.GALLERY}")
             if any(state.scored for state in result.inventory.states.values()):
                 tell(f"Scores: {result.store}/{layout.REPORT_PAGE}")

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from crossinit_batch.console.lines import people, sentences
 from crossinit_batch.console.safe_stream import SafeStream
-from crossinit_batch.console.tally import Clock, Tally
+from crossinit_batch.console.tally import Clock, ProgressTally
 from crossinit_batch.events import (
     DenoiseStepDone,
     Event,
@@ -28,7 +28,7 @@ from crossinit_batch.events import (
     StepDone,
     Warned,
 )
-from crossinit_batch.messages import duration, printable
+from crossinit_batch.messages import duration, plural, printable
 
 # The events that are printed above the bars, and in which style.
 _STYLES: dict[type, str] = {
@@ -46,7 +46,7 @@ class Bars(Progress):
     """Live bars from __enter__ to the end of the run; `take` may be called from any thread."""
 
     def __init__(self, stream: SafeStream, clock: Clock = time.monotonic) -> None:
-        self._tally = Tally(clock)
+        self._tally = ProgressTally(clock)
         self._counted_at = clock()
         self._label = Column(no_wrap=True, overflow="ellipsis")
         # Another stream of the process may go to a file; only what would garble the bars is redirected above them.
@@ -94,7 +94,7 @@ class Bars(Progress):
         tally, start, width = self._tally, self._tally.start, self.console.width
         failed = Text(f"{tally.failed} failed" if tally.failed else "", style="red")
         totals = (
-            ("embeddings", tally.embeddings, start.embeddings),
+            (plural(start.kind), tally.artifacts, start.artifacts),
             ("images", tally.images, start.images),
             ("scores", tally.judged, start.scores),
         )

@@ -11,9 +11,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 from crossinit_batch.console.safe_stream import SafeStream
-from crossinit_batch.console.tally import Clock, Tally
-from crossinit_batch.events import CheckpointSaved, DenoiseStepDone, ArtifactDone, Event, ImagesDone, ImagesJudged, JobFailed, Note, RunFinished, RunInterrupted, RunStarted, ScoresDone, StepDone, StorageRetried, Warned
-from crossinit_batch.messages import count, duration, printable, printable_lines, redact_url, redact_urls
+from crossinit_batch.console.tally import Clock, ProgressTally
+from crossinit_batch.events import (
+    ArtifactDone,
+    CheckpointSaved,
+    DenoiseStepDone,
+    Event,
+    ImagesDone,
+    ImagesJudged,
+    JobFailed,
+    Note,
+    RunFinished,
+    RunInterrupted,
+    RunStarted,
+    ScoresDone,
+    StepDone,
+    StorageRetried,
+    Warned,
+)
+from crossinit_batch.messages import count, duration, plural, printable, printable_lines, redact_url, redact_urls
 
 Now = Callable[[], datetime]
 
@@ -37,7 +53,7 @@ class Lines:
         self._quiet = quiet
         self._clock = clock
         self._now = now
-        self._tally = Tally(clock)
+        self._tally = ProgressTally(clock)
         self._spoke_at = clock()
 
     def take(self, event: Event) -> None:
@@ -72,7 +88,7 @@ class JsonLines:
         self._stream.flush()
 
 
-def sentences(event: Event, tally: Tally) -> list[str]:
+def sentences(event: Event, tally: ProgressTally) -> list[str]:
     """The event in words, one or several lines, safe to print; `tally` has counted it already."""
     match event:
         case RunStarted():
@@ -86,8 +102,8 @@ def sentences(event: Event, tally: Tally) -> list[str]:
             return [f"{printable(event.method)}: drawing {pictures}, step {step}/{steps}; {_overall(tally)}"]
         case ArtifactDone():
             took = f"{event.seconds:.1f} s" if event.seconds < 10 else duration(event.seconds)
-            done = f"embedding done in {took}"
-            return [f"{printable(event.method)}: {printable(event.identity)}: {done} ({_embeddings(tally)})"]
+            done = f"{event.kind} done in {took}"
+            return [f"{printable(event.method)}: {printable(event.identity)}: {done} ({_artifacts(tally)})"]
         case ImagesDone():
             done = f"{count(event.images, 'image')} done ({_images(tally)})"
             return [f"{printable(event.method)}: {printable(event.identity)}: {done}"]
@@ -127,7 +143,7 @@ def place(output: str) -> str:
     return printable(redact_url(output))
 
 
-def time_left(tally: Tally) -> str:
+def time_left(tally: ProgressTally) -> str:
     """The time left in words, empty while nothing is known."""
     left = tally.left
     if left is None:
@@ -137,8 +153,8 @@ def time_left(tally: Tally) -> str:
 
 def _started(event: RunStarted) -> list[str]:
     todo = []
-    if event.embeddings or not event.scores:
-        todo += [_todo(event.embeddings - event.embeddings_done, event.embeddings, "embedding")]
+    if event.artifacts or not event.scores:
+        todo += [_todo(event.artifacts - event.artifacts_done, event.artifacts, event.kind)]
     todo += [_todo(event.images - event.images_done, event.images, "image")] if event.images else []
     todo += [_todo(event.scores - event.scores_done, event.scores, "image") + " to judge"] if event.scores else []
     todo += [f"{count(event.steps, 'optimisation step')} to go"] if event.steps else []
@@ -159,28 +175,28 @@ def _labelled(label: str, text: str) -> list[str]:
 
 
 def _outcome(event: RunFinished) -> str:
-    made = event.embeddings or event.images or not event.scores
-    parts = [count(event.embeddings, "embedding"), count(event.images, "image")] if made else []
+    made = event.artifacts or event.images or not event.scores
+    parts = [count(event.artifacts, event.kind), count(event.images, "image")] if made else []
     parts += [f"{count(event.scores, 'image')} scored"] if event.scores else []
     parts += [f"{event.failed} failed"] if event.failed else []
     parts += [f"{event.skipped} already done"] if event.skipped else []
     return ", ".join(parts)
 
 
-def _embeddings(tally: Tally) -> str:
-    return f"{tally.embeddings}/{tally.start.embeddings} embeddings"
+def _artifacts(tally: ProgressTally) -> str:
+    return f"{tally.artifacts}/{tally.start.artifacts} {plural(tally.start.kind)}"
 
 
-def _images(tally: Tally) -> str:
+def _images(tally: ProgressTally) -> str:
     return f"{tally.images}/{tally.start.images} images"
 
 
-def _scores(tally: Tally) -> str:
+def _scores(tally: ProgressTally) -> str:
     return f"{tally.judged}/{tally.start.scores} scores"
 
 
-def _overall(tally: Tally) -> str:
-    parts = [_embeddings(tally)] if tally.start.embeddings else []
+def _overall(tally: ProgressTally) -> str:
+    parts = [_artifacts(tally)] if tally.start.artifacts else []
     parts += [_images(tally)] if tally.start.images else []
     parts += [_scores(tally)] if tally.start.scores else []
     parts += [f"{tally.failed} failed"] if tally.failed else []

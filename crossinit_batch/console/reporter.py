@@ -1,4 +1,4 @@
-"""Who is told how a run goes: live bars on a terminal, plain lines in a log, JSON for machines."""
+"""How a run is reported: live bars on a terminal, plain lines in a log, JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from crossinit_batch.events import Event, Reporter
 
 @contextmanager
 def reporter_for(stream: TextIO | None, *, json: bool = False, quiet: bool = False) -> Iterator[Reporter]:
-    """A reporter that writes to the stream in the form that suits it, and never raises because of the stream.
+    """A reporter that writes to the stream in the form that suits it; errors of the stream are never raised.
 
     A terminal gets live bars, unless `quiet` or TERM=dumb; anything else gets plain lines; `json` gives one
-    object a line wherever it goes. `quiet` leaves warnings, failures and the end.
+    object a line on any stream. `quiet` leaves only warnings, failures and the end.
     """
     safe = SafeStream(stream)
     if json:

@@ -1,4 +1,4 @@
-"""A text stream that never stops a run: progress is worth less than the work it is about."""
+"""A text stream whose errors never stop a run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TextIO
 class SafeStream:
     """A stream around another that never raises.
 
-    What its encoding lacks is written as an escape. Once the other side is gone (`| head`, a full disk, a
-    closed or absent stdout) everything is dropped, and the descriptor leads nowhere, so that Python's own
-    flush at the end does not fail and change the exit code.
+    Characters that its encoding lacks are escaped. After the first error (`| head`, a full disk, a closed or absent
+    stdout) all output is dropped, and the descriptor is redirected to the null device, so that Python's own flush at
+    exit does not fail and change the exit code.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -24,18 +24,18 @@ class SafeStream:
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
-        """Write the text if anybody still listens; always its length."""
+        """Write the text, or drop it after an error; returns its length in both cases."""
         if self._stream is not None:
             try:
                 self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
             except BlockingIOError:
-                return len(text)  # a terminal that is full for a moment: this line is lost, the next may pass
+                return len(text)  # a terminal whose buffer is full: this text is lost, the next may be written
             except (OSError, ValueError):
                 self._give_up()
         return len(text)
 
     def flush(self) -> None:
-        """Hand everything to the operating system."""
+        """Pass everything written to the operating system."""
         if self._stream is not None:
             try:
                 self._stream.flush()
@@ -45,7 +45,7 @@ class SafeStream:
                 self._give_up()
 
     def isatty(self) -> bool:
-        """Whether a person's terminal listens."""
+        """Whether the stream is a terminal."""
         try:
             return self._stream is not None and self._stream.isatty()
         except (OSError, ValueError):
@@ -59,7 +59,7 @@ class SafeStream:
 
     @property
     def is_live(self) -> bool:
-        """Whether lines can be drawn over again: a terminal that is not dumb."""
+        """Whether lines can be redrawn: a terminal that is not dumb."""
         term = os.environ.get("TERM", "" if os.name == "posix" else "windows").lower()
         return self.isatty() and term not in {"", "dumb", "unknown"}
 

@@ -1,9 +1,8 @@
-"""Tables at the end of a run: what came out, and what failed."""
+"""Tables for a terminal or a pipe, and that of what failed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, TextIO, cast
 
 from crossinit_batch.console.safe_stream import SafeStream
@@ -16,43 +15,11 @@ if TYPE_CHECKING:
 MOST_FAILURES = 20
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one method; `median_seconds` an embedding, None where nothing was timed."""
-
-    method: str
-    embeddings_done: int
-    embeddings_failed: int
-    embeddings_total: int
-    images_done: int
-    images_total: int
-    median_seconds: float | None
-
-
-def outcome_table(rows: Iterable[Outcome]) -> Table:
-    """One line a method: embeddings done of all, failed, images done of all, median seconds an embedding."""
-    from rich.text import Text
-
-    table = _table()
-    table.add_column("method", no_wrap=True)
-    for heading in ("embeddings", "failed", "images", "median s"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(
-            Text(printable(row.method)),
-            Text(f"{row.embeddings_done}/{row.embeddings_total}"),
-            Text(str(row.embeddings_failed), style="red" if row.embeddings_failed else ""),
-            Text(f"{row.images_done}/{row.images_total}"),
-            Text("-" if row.median_seconds is None else f"{row.median_seconds:.1f}"),
-        )
-    return table
-
-
 def failure_table(failures: Sequence[JobFailed]) -> Table:
     """One line a failure with its reason and, below, what to do; the first 20, and how many more."""
     from rich.text import Text
 
-    table = _table()
+    table = plain_table()
     for heading in ("identity", "method", "stage"):
         table.add_column(heading, no_wrap=True)
     table.add_column("reason, and what to do", overflow="fold", min_width=36)
@@ -86,7 +53,8 @@ def print_table(table: Table, stream: TextIO | None) -> None:
     safe.flush()
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """An empty table in the style of all of ours."""
     from rich import box
     from rich.table import Table
 

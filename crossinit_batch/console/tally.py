@@ -7,13 +7,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from crossinit_batch.events import DenoiseStepDone, ArtifactDone, Event, ImagesDone, ImagesJudged, JobFailed, RunFinished, RunInterrupted, RunStarted, ScoresDone, StepDone
+from crossinit_batch.events import (
+    ArtifactDone,
+    DenoiseStepDone,
+    Event,
+    ImagesDone,
+    ImagesJudged,
+    JobFailed,
+    RunFinished,
+    RunInterrupted,
+    RunStarted,
+    ScoresDone,
+    StepDone,
+)
 
 Clock = Callable[[], float]
 
 _HALF_LIFE = 600.0
 _PAUSE = 30.0
-_AFTER_EMBEDDING = frozenset({"render", "evaluate"})
+_AFTER_ARTIFACT = frozenset({"render", "evaluate"})
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class TimeLeft:
     at_least: bool
 
 
-class Pace:
+class Throughput:
     """Seconds a unit of work, over the last ten minutes or so of that work."""
 
     def __init__(self) -> None:
@@ -44,17 +56,17 @@ class Pace:
 
     @property
     def seconds_per_unit(self) -> float | None:
-        """The pace, or None before anything was timed."""
+        """The seconds, or None before anything was timed."""
         return self._seconds / self._work if self._work > 0 else None
 
 
 class _Pictures:
-    """One kind of work on pictures: how many are `left`, how many of them are done but not stored, and its pace."""
+    """One kind of work on pictures: how many are `left`, how many are done but not stored, and its throughput."""
 
     def __init__(self, left: int) -> None:
         self.left = float(left)
         self.ahead = 0.0
-        self.pace = Pace()
+        self.throughput = Throughput()
 
     @property
     def remaining(self) -> float:
@@ -74,7 +86,7 @@ class _Pictures:
         return pictures - told
 
 
-class Tally:
+class ProgressTally:
     """Counts of a run; the time between two events of work goes to the kind of the later one.
 
     With several workers that is exact while they do the same kind of work, and while the work left is mixed
@@ -88,16 +100,16 @@ class Tally:
 
     def _begin(self) -> None:
         self.started_at = self._clock()
-        self.embeddings = self.start.embeddings_done
+        self.artifacts = self.start.artifacts_done
         self.images = self.start.images_done
         self.scores = self.start.scores_done
         self.failed = 0
         self.batches: dict[tuple[str, tuple[str, ...]], StepDone] = {}
         self.drawing: DenoiseStepDone | None = None
         self.finished = False
-        self._lost_embeddings = 0
+        self._lost_artifacts = 0
         self._steps_left = float(self.start.steps)
-        self._step_pace = Pace()
+        self._step_throughput = Throughput()
         self._drawn = _Pictures(self.start.images - self.start.images_done)
         self._judged = _Pictures(self.start.scores - self.start.scores_done)
         self._last_work: float | None = None
@@ -112,17 +124,17 @@ class Tally:
                 self._take_step(event)
             case DenoiseStepDone():
                 self.drawing = event if event.step < event.steps else None
-                self._worked(self._drawn.pace, self._drawn.advance(event.images / max(event.steps, 1)))
+                self._worked(self._drawn.throughput, self._drawn.advance(event.images / max(event.steps, 1)))
             case ImagesDone():
                 self.images += event.images
-                self._worked(self._drawn.pace, self._drawn.store(event.images))
+                self._worked(self._drawn.throughput, self._drawn.store(event.images))
             case ImagesJudged():
-                self._worked(self._judged.pace, self._judged.advance(event.images))
+                self._worked(self._judged.throughput, self._judged.advance(event.images))
             case ScoresDone():
                 self.scores += event.images
-                self._worked(self._judged.pace, self._judged.store(event.images))
+                self._worked(self._judged.throughput, self._judged.store(event.images))
             case ArtifactDone():
-                self.embeddings += 1
+                self.artifacts += 1
                 self._forget(event.method, event.identity)
             case JobFailed():
                 self._take_failure(event)
@@ -144,41 +156,41 @@ class Tally:
     @property
     def left(self) -> TimeLeft | None:
         """How long the rest will take, or None before anything was timed."""
-        embedded = self.embeddings + self._lost_embeddings >= self.start.embeddings
-        steps = 0.0 if embedded else max(self._steps_left, 0.0)
-        parts = [(steps, self._step_pace.seconds_per_unit)]
-        parts += [(kind.remaining, kind.pace.seconds_per_unit) for kind in (self._drawn, self._judged)]
-        needed = [(work, pace) for work, pace in parts if work > 1e-6]
-        if needed and all(pace is None for _, pace in needed):
+        learned = self.artifacts + self._lost_artifacts >= self.start.artifacts
+        steps = 0.0 if learned else max(self._steps_left, 0.0)
+        parts = [(steps, self._step_throughput.seconds_per_unit)]
+        parts += [(kind.remaining, kind.throughput.seconds_per_unit) for kind in (self._drawn, self._judged)]
+        needed = [(work, throughput) for work, throughput in parts if work > 1e-6]
+        if needed and all(throughput is None for _, throughput in needed):
             return None
-        seconds = sum(work * pace for work, pace in needed if pace is not None)
-        return TimeLeft(seconds, any(pace is None for _, pace in needed))
+        seconds = sum(work * throughput for work, throughput in needed if throughput is not None)
+        return TimeLeft(seconds, any(throughput is None for _, throughput in needed))
 
     def _take_step(self, event: StepDone) -> None:
         for method, identities in list(self.batches):
-            # A batch that lost a member goes on under the names that are left.
+            # A batch that lost an identity goes on under the names that are left.
             regrouped = identities != event.identities and not set(identities).isdisjoint(event.identities)
             if method == event.method and regrouped:
                 del self.batches[method, identities]
         self.batches[event.method, event.identities] = event
         work = event.since * len(event.identities)
         self._steps_left -= work
-        self._worked(self._step_pace, work)
+        self._worked(self._step_throughput, work)
 
     def _take_failure(self, event: JobFailed) -> None:
         self.failed += 1
-        jobs = self.start.embeddings or math.inf
+        jobs = self.start.artifacts or math.inf
         self._judged.left -= self.start.scores / jobs
         if event.stage == "evaluate":
             return
         self._drawn.left -= self.start.images / jobs
-        if event.stage in _AFTER_EMBEDDING:
+        if event.stage in _AFTER_ARTIFACT:
             return
         step = self._forget(event.method, event.identity)
-        pending = self.start.embeddings - self.embeddings - self._lost_embeddings
+        pending = self.start.artifacts - self.artifacts - self._lost_artifacts
         average = self._steps_left / pending if pending > 0 else 0.0
         self._steps_left -= average if step is None else step.steps - step.step
-        self._lost_embeddings += 1
+        self._lost_artifacts += 1
 
     def _forget(self, method: str, identity: str) -> StepDone | None:
         for key, step in self.batches.items():
@@ -190,8 +202,8 @@ class Tally:
                 return step
         return None
 
-    def _worked(self, pace: Pace, work: float) -> None:
+    def _worked(self, throughput: Throughput, work: float) -> None:
         now = self._clock()
         if self._last_work is not None:
-            pace.add(now - self._last_work, work)
+            throughput.add(now - self._last_work, work)
         self._last_work = now

@@ -1,4 +1,4 @@
-"""What commands print: standard output that may have gone away, and errors as sentences."""
+"""What commands print: results on standard output, whose reader may have gone, and errors as sentences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TextIO, cast
 
 
 def out() -> TextIO:
-    """Standard output; once nobody listens, what is written is dropped, and the exit code stands."""
+    """Standard output; after a write error, output is dropped and the exit code does not change."""
     from crossinit_batch.console.safe_stream import SafeStream
 
     return cast("TextIO", SafeStream(sys.stdout))
@@ -19,7 +19,7 @@ def tell(line: object) -> None:
 
 
 def say(message: str) -> None:
-    """Print an error for people, with no credentials and no control characters in it."""
+    """Print an error message, with credentials and control characters removed."""
     from crossinit_batch.messages import printable_lines, redact_urls
 
     for line in printable_lines(redact_urls(message)):

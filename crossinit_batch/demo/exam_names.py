@@ -20,8 +20,8 @@ from crossinit_batch.demo.exam import SCENES, figures, judge_all, references, sh
 from crossinit_batch.demo.judges.demo_judges import Panel
 from crossinit_batch.demo.training.captions import prompt_of
 from crossinit_batch.demo.training.dataset import SIDE, famous_names
-from crossinit_batch.methods.embedding.conditioning import encode_prompt
 from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.conditioning import Conditioning, encode_plain
 from crossinit_batch.model.sampling import denoise
 from crossinit_batch.settings import RenderSettings
 
@@ -50,13 +50,13 @@ def examine_names(model: BaseModel, panel: Panel, count: int, seed: int) -> tupl
 @torch.no_grad()
 def draw_names(model: BaseModel, names: Sequence[str], seed: int) -> NDArray[np.uint8]:
     """Each person in each scene of the exam, by name: (names, scenes, 64, 64, 3)."""
-    empty = encode_prompt(model, "", None)
+    empty = encode_plain(model, "")
     prompts = [prompt_of(scene).replace("{}", name) for name in names for scene in SCENES]
     pictures: list[NDArray[np.uint8]] = []
     for first in range(0, len(prompts), _BATCH):
-        states = torch.cat([encode_prompt(model, prompt, None) for prompt in prompts[first : first + _BATCH]])
-        seeds = [seed + number % len(SCENES) for number in range(first, first + len(states))]
-        latents = denoise(model, states, empty, seeds, RENDER)
+        rows = Conditioning.stack([encode_plain(model, prompt) for prompt in prompts[first : first + _BATCH]])
+        seeds = [seed + number % len(SCENES) for number in range(first, first + len(rows))]
+        latents = denoise(model, rows, empty, seeds, RENDER)
         assert latents is not None
         pictures += list(model.decode(latents))
     return np.stack(pictures).reshape(len(names), len(SCENES), *pictures[0].shape)

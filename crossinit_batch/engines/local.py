@@ -1,4 +1,4 @@
-"""The engine of one device: its worker, in this process, does one batch after another."""
+"""The engine of one device: its worker, in this process, does one task after another."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from crossinit_batch.errors import Interrupted
 from crossinit_batch.model.counters import Counters
 from crossinit_batch.model.device import choose_device, computing_with
 from crossinit_batch.model.source import ModelSource
-from crossinit_batch.plan.plan import JobBatch
+from crossinit_batch.plan.task import Task
 from crossinit_batch.worker.context import RunContext
 from crossinit_batch.worker.worker import Worker
 
 
-def run_local(context: RunContext, source: ModelSource | None, device: str, batches: Sequence[JobBatch]) -> Counters:
-    """Do the batches; the counters of what that took. Interrupted where asked to stop, DeviceLost where it broke."""
+def run_local(context: RunContext, source: ModelSource | None, device: str, tasks: Sequence[Task]) -> Counters:
+    """Do the tasks; the counters of what that took. Interrupted where asked to stop, DeviceLost where it broke."""
     counters = Counters()
     with computing_with(context.plan.compute.threads):
         worker = Worker(context, source, choose_device(device), counters)
-        for batch in batches:
+        for task in tasks:
             if context.stop:
                 raise Interrupted("stopped between two batches")
-            worker.do(batch)
+            worker.do(task)
     return counters

@@ -7,8 +7,7 @@ from typing import Any
 
 from crossinit_batch.model.counters import Counters
 from crossinit_batch.model.source import ModelSource
-from crossinit_batch.plan.plan import JobBatch, Plan
-from crossinit_batch.plan.task import JobState
+from crossinit_batch.plan.plan import Plan
 from crossinit_batch.storage.leases import Claim
 
 
@@ -26,14 +25,6 @@ class Brief:
     device: str
     allow_pickle: bool
     facts: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Task:
-    """A batch to do, and how its jobs stand."""
-
-    batch: JobBatch
-    states: tuple[JobState, ...]
 
 
 @dataclass(frozen=True)

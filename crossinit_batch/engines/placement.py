@@ -20,7 +20,7 @@ class RunOptions:
     """How this run is done; nothing here changes a result.
 
     `device` names one device; `devices` and `workers` ask for worker processes; `shard` is a part such as 3/16;
-    `stuck_after` is how many minutes a worker process may say nothing, 0 for ever; `require_locks` refuses an output
+    `stuck_after` is how many minutes a worker process may be silent, 0 for ever; `require_locks` refuses an output
     folder that cannot be locked.
     """
 
@@ -31,6 +31,11 @@ class RunOptions:
     shard: str | None = None
     stuck_after: float = 60.0
     require_locks: bool = False
+
+    @property
+    def worker_timeout(self) -> float:
+        """Seconds without a message after which a worker process is taken for stuck, 0 for ever."""
+        return self.stuck_after * 60
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from crossinit_batch.engines.messages import Brief, Lost, Ready, Refused, Stop, 
 from crossinit_batch.errors import CrossinitError, DeviceLost, Interrupted
 from crossinit_batch.model.counters import Counters
 from crossinit_batch.model.device import choose_device
-from crossinit_batch.plan.inventory import Inventory
 from crossinit_batch.plan.task import Task
 from crossinit_batch.storage.store import Store
 from crossinit_batch.worker.context import RunContext
@@ -26,7 +25,7 @@ Inbox = queue.SimpleQueue[Task | None]
 
 
 def serve(connection: Connection, brief: Brief) -> None:
-    """The whole life of a worker process, once it has begun (`child.py`)."""
+    """The whole life of a worker process, once it has begun (`process_start`)."""
     stop = StopRequest()
     # SIGTERM may come to us alone.
     signal.signal(signal.SIGTERM, lambda number, _frame: stop.ask(number))
@@ -57,7 +56,6 @@ def _work(line: _Line, brief: Brief, inbox: Inbox, stop: StopRequest) -> None:
     context = RunContext(
         plan=brief.plan,
         store=store,
-        inventory=Inventory(brief.plan, {}),
         report=line.send,
         stop=stop,
         allow_pickle=brief.allow_pickle,
@@ -70,9 +68,7 @@ def _work(line: _Line, brief: Brief, inbox: Inbox, stop: StopRequest) -> None:
         if stop:
             raise Interrupted("stopped between two batches")
         before = replace(counters)
-        states = {state.job.key: state for state in task.states}
-        worker.context = replace(context, inventory=Inventory(brief.plan, states))
-        worker.do(task.batch)
+        worker.do(task)
         line.send(TaskDone(_difference(counters, before)))
     if stop:
         raise Interrupted("stopped between two batches")

@@ -1,4 +1,4 @@
-"""One worker process as the run's process sees it: its pipe, its task, its life and death."""
+"""One worker process as the run's process sees it: its pipe, its task, how it ended."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from crossinit_batch.engines.process_start import begin
 from crossinit_batch.plan.task import Task
 
 SERVE = "crossinit_batch.engines.serve:serve"
-"""The function that is a worker's life, by its name: what it imports takes long, and only the worker needs it."""
+"""The function that a worker process runs, by its name: what it imports takes long, and only the worker needs it."""
 _THREADS = "OMP_NUM_THREADS"
-_PATIENCE = 2.0
+_IDLE_STOP_TIMEOUT = 2.0
 """Seconds for a worker that has nothing to do to end by itself."""
 
 
-class Hand:
-    """A place for a worker on one device; the worker in it is started, ends or dies, and is replaced."""
+class WorkerProcess:
+    """The worker process of one device: started, ended or dead, and started anew."""
 
     def __init__(self, brief: Brief) -> None:
         self.brief = brief
@@ -32,14 +32,14 @@ class Hand:
         self.clear()
 
     def clear(self) -> None:
-        """No worker is here."""
+        """There is no process."""
         self.process: SpawnProcess | None = None
         self.connection: Connection | None = None
         self.task: Task | None = None
         self.is_ready = False
-        self.last_words: Stopped | Lost | None = None
-        self._verdict = ""
-        self._heard = time.monotonic()
+        self.exit_message: Stopped | Lost | None = None
+        self._killed_because = ""
+        self._last_message_at = time.monotonic()
 
     def start(self) -> None:
         """Start a worker: a new interpreter, since a forked one would share the parent's threads and CUDA context."""
@@ -51,7 +51,7 @@ class Hand:
         with _environment(_THREADS, self.brief.plan.compute.threads):
             self.process.start()
         theirs.close()  # so that our end closes with the worker's
-        self._heard = time.monotonic()
+        self._last_message_at = time.monotonic()
 
     @property
     def is_alive(self) -> bool:
@@ -62,19 +62,19 @@ class Hand:
         return self.process is not None and not self.process.is_alive()
 
     @property
-    def silent_for(self) -> float:
-        """Seconds since the worker said something."""
-        return time.monotonic() - self._heard
+    def silent_seconds(self) -> float:
+        """Seconds since the last message."""
+        return time.monotonic() - self._last_message_at
 
     @property
     def how_it_ended(self) -> str:
         """How a dead worker ended, as the end of a sentence that begins with it."""
-        if self._verdict:
-            return self._verdict
-        if isinstance(self.last_words, Stopped):
+        if self._killed_because:
+            return self._killed_because
+        if isinstance(self.exit_message, Stopped):
             return "was stopped from outside"
-        if isinstance(self.last_words, Lost):
-            return f"gave up ({self.last_words.reason})"
+        if isinstance(self.exit_message, Lost):
+            return f"gave up ({self.exit_message.reason})"
         code = self.process.exitcode if self.process else None
         if code is not None and code < 0:
             return f"was killed by {signal.Signals(-code).name}"
@@ -83,14 +83,14 @@ class Hand:
     def give(self, task: Task) -> None:
         """Hand over a task; a worker that has just died is found out later."""
         self.task = task
-        self._heard = time.monotonic()
+        self._last_message_at = time.monotonic()
         self._send(task)
 
     def ask_to_stop(self, number: int) -> None:
         self._send(Stop(number))
 
     def messages(self) -> Iterator[object]:
-        """All that the worker has said since the last look."""
+        """All messages since the last look."""
         while self.connection is not None:
             try:
                 if not self.connection.poll():
@@ -100,12 +100,12 @@ class Hand:
                 self.connection.close()
                 self.connection = None
                 return
-            self._heard = time.monotonic()
+            self._last_message_at = time.monotonic()
             yield message
 
-    def kill(self, verdict: str) -> None:
+    def kill(self, because: str) -> None:
         """End the worker at once."""
-        self._verdict = verdict
+        self._killed_because = because
         if self.process is not None:
             self.process.kill()
             self.process.join()
@@ -114,7 +114,7 @@ class Hand:
         """End the worker, which is given a moment to do so by itself where it has nothing to do."""
         if self.process is not None and self.is_ready and self.task is None:
             self._send(None)
-            self.process.join(_PATIENCE)
+            self.process.join(_IDLE_STOP_TIMEOUT)
         if self.is_alive:
             self.kill("was not needed any more")
         if self.connection is not None:

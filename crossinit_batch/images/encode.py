@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 PictureFormat = Literal["png", "webp", "jpeg"]
 
 DEFAULT_QUALITY = 90
-"""Of WebP and JPEG, where none is asked for."""
+"""The quality of WebP and JPEG where none is given."""
 
 _CHUNK = "crossinit"
 _WEBUI_CHUNK = "parameters"
 _PNG_LEVEL = 1
-"""zlib's: level 1 makes files a tenth larger than level 6, in a quarter of the time."""
+"""Of zlib: level 1 makes files a tenth larger than level 6, in a quarter of the time."""
 _WEBP_METHOD = 2
 _UNICODE = b"UNICODE\0"
-"""How a UserComment says that UTF-16 follows."""
+"""The prefix of a UserComment in UTF-16."""
 
 
 def encode_picture(
@@ -36,7 +36,7 @@ def encode_picture(
 ) -> bytes:
     """A file of pixels (height, width, 3) that holds the facts; equal arguments give equal bytes.
 
-    `quality`, 1 to 100, is that of WebP and JPEG; PNG loses nothing.
+    `quality`, 1 to 100, applies to WebP and JPEG; PNG is lossless.
     """
     if pixels.shape != (facts.height, facts.width, 3) or pixels.dtype.name != "uint8":
         raise PictureTextError(

@@ -1,7 +1,7 @@
-"""What a picture says about itself: a line that web UIs read, and exact JSON.
+"""The generation parameters stored in a picture: infotext, which web UIs read, and exact JSON.
 
-The line is as A1111 and Forge write it and other viewers know it; from the JSON every fact comes back exactly. Neither
-holds a time, a path or anything of the person's photograph.
+The infotext has the form that A1111 and Forge write and other viewers read; the JSON gives every value back exactly.
+Neither holds a time, a path or anything of the photograph.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class PictureTextError(CrossinitError):
 
 @dataclass(frozen=True, kw_only=True)
 class PictureFacts:
-    """All that decided a picture; `width` and `height` in pixels, `image_index` from 0 within its prompt."""
+    """Everything that determines a picture; `width` and `height` in pixels, `image_index` from 0 within its prompt."""
 
     prompt: str
-    """With the person's token filled in."""
+    """With the identity's token filled in."""
     negative_prompt: str = ""
     steps: int
     sampler: str
@@ -48,12 +48,12 @@ class PictureFacts:
     identity: str
     method: str
     template: str
-    """The prompt with its slot `{}` still open."""
+    """The prompt with its slot `{}` not filled in."""
     image_index: int
     version: str
     """Of the program, for example "crossinit 0.1.0"."""
     guidance_until: float = 1.0
-    """The part of the steps that were guided, counted from the first."""
+    """The fraction of the steps that were guided, counted from the first."""
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -73,7 +73,7 @@ _READER = TypeAdapter(PictureFacts)
 
 
 def model_label(model: str) -> str:
-    """What a picture may say of a model: a hub id as it is, of a path or a URL no more than the last name."""
+    """A model's name as a picture may show it: a hub id as it is, of a path or a URL only the last name."""
     if _HUB_ID.fullmatch(model):
         return model
     names = [part for part in re.split(r"[/\\:]", model) if part.strip("~.")]
@@ -110,7 +110,7 @@ def facts_json(facts: PictureFacts) -> str:
 
 
 def facts_of(text: str) -> PictureFacts:
-    """The facts in `facts_json`'s text; keys that a later version may have added are passed over."""
+    """The facts in `facts_json`'s text; keys that a later version may have added are ignored."""
     try:
         content = json.loads(text)
         schema = content["schema"]
@@ -126,13 +126,13 @@ def facts_of(text: str) -> PictureFacts:
 
 
 def _quoted(value: str) -> str:
-    """A value as A1111 writes it: in JSON's quotes wherever its reader would cut or change the bare text."""
+    """A value as A1111 writes it: in JSON's quotes wherever its parser would split or change the unquoted text."""
     bare = value == value.strip() and not any(character in value for character in ',:"')
     return value if bare else json.dumps(value, ensure_ascii=False)
 
 
 def _refuse_unprintable(name: str, value: str) -> None:
-    """Refuse line breaks, other control characters and halves of surrogate pairs: readers trip over them."""
+    """PictureTextError for line breaks, other control characters and lone surrogates, which readers cannot parse."""
     for character in value:
         if unicodedata.category(character) in ("Cc", "Cs"):
             raise PictureTextError(

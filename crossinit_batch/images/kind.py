@@ -1,4 +1,4 @@
-"""A picture's kind, told by its first bytes, or what else the file is and what its owner should do."""
+"""A picture's file format, recognised by its first bytes, or what else the file is and what the user can do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossinit_batch.errors import PhotographError
 SAVE = "save it as JPEG or PNG and use that"
 AGAIN = "copy or download the file again"
 
-_HEAD = 4096  # bytes that tell what a file is: HTML and SVG may start with long comments
+_HEAD = 4096  # bytes that show what a file is: HTML and SVG may start with long comments
 _READ = "JPEG, PNG, WEBP, GIF, TIFF, BMP, PPM, JPEG 2000, AVIF or HEIC"
 _GIVE = f"give a picture: {_READ}"
 _CODEC = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000"}
@@ -33,7 +33,7 @@ _PICTURES = {
     "HEIF": rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)",
 }
 _BOM = rb"(?:\xef\xbb\xbf)?\s*"
-# The first bytes of what people hand over instead of a picture, in order → what it is, what to do.
+# The first bytes of what users give instead of a picture, in order → what it is, what to do.
 _OTHERS = (
     (rb"version https://git-lfs",
      "a git-lfs pointer, not the picture", "run 'git lfs pull' where the file is"),
@@ -58,7 +58,7 @@ _OTHERS = (
 
 
 def kind_of(data: bytes, name: str) -> str:
-    """Pillow's name of the format of `data`; PhotographError, naming the file, for no picture."""
+    """Pillow's name of the format of `data`; PhotographError, naming the file, where it is not a picture."""
     head = data[:_HEAD]
     for kind, magic in _PICTURES.items():
         if re.match(magic, head, re.DOTALL):
@@ -75,10 +75,10 @@ def kind_of(data: bytes, name: str) -> str:
 
 
 def reader_of(kind: str, name: str) -> Any:
-    """The Pillow class that reads this kind; PhotographError where what is installed does not.
+    """The Pillow class that reads this format; PhotographError where the installed Pillow cannot.
 
-    The class itself and not Image.open, which judges the size by a limit of the whole process; and for JPEG
-    not as a series of pictures, since phones put a second, private one behind the photograph.
+    The class itself and not Image.open, whose size limit is global to the process; and for JPEG the class that reads
+    one picture and not a series, since phones append a second, private one to the photograph.
     """
     if kind == "HEIF" and not _heif():
         message = f"{name}: a HEIC picture, which cannot be read without pillow-heif"
@@ -90,7 +90,7 @@ def reader_of(kind: str, name: str) -> Any:
 
 
 def _heif() -> bool:
-    """Whether pillow-heif is installed; makes it known to Pillow when it is."""
+    """Whether pillow-heif is installed; registers it with Pillow where it is."""
     if "HEIF" not in Image.OPEN:
         try:
             importlib.import_module("pillow_heif").register_heif_opener()

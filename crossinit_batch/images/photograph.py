@@ -19,7 +19,7 @@ from crossinit_batch.images.kind import AGAIN, SAVE, kind_of, reader_of
 from crossinit_batch.images.srgb import as_srgb
 
 MAX_BYTES = 100_000_000
-"""The largest file in bytes: a 50 megapixel PNG of 16 bits stays below; more is a film or a mistake."""
+"""The largest file in bytes: a 50 megapixel PNG of 16 bits stays below; a larger one is a film or a mistake."""
 MAX_PIXELS = 50_000_000
 """The largest picture in pixels: what today's cameras take; decoding one needs about half a GB."""
 MIN_SIDE = 64
@@ -40,7 +40,7 @@ def open_photograph(data: bytes, name: str) -> Image.Image:
     """The upright 8-bit sRGB picture (mode RGB, no metadata) in the bytes of the file `name`.
 
     Transparency lies over white, wider pixels are scaled to 8 bits, an embedded colour profile is applied.
-    Raises PhotographError for all that is not one sound, still picture of a sensible size.
+    Raises PhotographError for anything but one intact, still picture within the size limits.
     """
     _check_bytes(data, name)
     kind = kind_of(data, name)
@@ -86,14 +86,14 @@ def thumbnail(image: Image.Image, side: int) -> bytes:
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Silence Pillow's warnings about odd metadata; a lock, since the filters belong to the whole process."""
+    """Suppress Pillow's warnings about odd metadata; under a lock, since the filters are global to the process."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _check_bytes(data: bytes, name: str) -> None:
-    """Refuse by the number of bytes."""
+    """PhotographError for an empty file or one with too many bytes."""
     if not data:
         raise PhotographError(f"{name}: the file is empty (0 bytes)", AGAIN)
     if len(data) > MAX_BYTES:
@@ -102,7 +102,7 @@ def _check_bytes(data: bytes, name: str) -> None:
 
 
 def _check_complete(data: bytes, kind: str) -> None:
-    """Find cut or damaged files that Pillow would decode without a word."""
+    """OSError for truncated or damaged files that Pillow would decode without an error."""
     if (kind == "PNG" and b"IEND\xaeB`\x82" not in data) or (kind == "GIF" and b"\0;" not in data[-1024:]):
         raise OSError("truncated")
     if kind == "PNG":  # decoding skips the checksums, and so misses one flipped bit in a hundred
@@ -110,7 +110,7 @@ def _check_complete(data: bytes, kind: str) -> None:
 
 
 def _check_header(image: Any, kind: str, name: str) -> None:
-    """Refuse by what the header says, before anything is decoded."""
+    """PhotographError for a picture whose header alone rules it out, before anything is decoded."""
     width, height = image.size
     size = f"{width}x{height}"
     if width * height > MAX_PIXELS:
@@ -118,7 +118,7 @@ def _check_header(image: Any, kind: str, name: str) -> None:
         raise PhotographError(f"{name}: too many pixels: {size} is {limit}", _SMALLER)
     if kind == "TIFF" and (image.tag_v2.get(_SUBFILE, 0) & 1 or _DNG_VERSION in image.tag_v2):
         raise PhotographError(f"{name}: a camera raw file, only its preview can be read", f"develop it, {SAVE}")
-    frames = 1 if kind == "HEIF" else getattr(image, "n_frames", 1)  # HEIF names the one that counts
+    frames = 1 if kind == "HEIF" else getattr(image, "n_frames", 1)  # HEIF files name their primary picture
     if frames > 1:
         what = "several pages" if kind == "TIFF" else "an animation"
         unit = "pages" if kind == "TIFF" else "frames"
@@ -132,7 +132,7 @@ def _check_header(image: Any, kind: str, name: str) -> None:
 
 
 def _damaged(error: Exception, kind: str, name: str) -> PhotographError:
-    """What a codec's error means to the owner of the file."""
+    """A codec's error as a PhotographError that says what the user can do."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, Image.DecompressionBombError):
         limit = f"at most {MAX_PIXELS / 1e6:.0f} megapixels can be read"

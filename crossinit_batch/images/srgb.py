@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-# Values that count as white in modes wider than 8 bits: the first that no pixel exceeds.
+# The values of white in modes wider than 8 bits: the first that no pixel exceeds.
 _WHITES = {"I": (255, 65535), "F": (1, 255, 65535)}
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
@@ -41,9 +41,9 @@ def _colour_and_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | No
 
 
 def _eight_bit(pixels: NDArray[Any], whites: tuple[int, ...]) -> Image.Image:
-    """Numbers (height, width) as an 8-bit grey picture: black is 0, white the first of `whites` none exceeds.
+    """Values (height, width) as an 8-bit grey picture: black is 0, white the first of `whites` that none exceeds.
 
-    Numbers beyond all of them are stretched from their least to their greatest, so nothing is ever clipped.
+    Values beyond all of them are scaled from their least to their greatest, so nothing is ever clipped.
     """
     low, high = float(pixels.min()), float(pixels.max())
     if not np.isfinite([low, high]).all():
@@ -63,7 +63,7 @@ def _apply_profile(colour: Image.Image, profile: bytes | None) -> Image.Image:
             if mode is not None and (mode == "CMYK") == (colour.mode == "CMYK"):
                 return _transform(colour.convert(mode), source)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass  # the picture is worth more than its profile: most broken ones once said sRGB
+            pass  # a picture with a broken profile is still of use: most such profiles were sRGB
     return colour.convert("RGB")
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from crossinit_batch.errors import EmbeddingError
+from crossinit_batch.messages import plural
 from crossinit_batch.storage.receipts import Receipt, stored_file
 
 if TYPE_CHECKING:
@@ -30,11 +31,14 @@ class ArtifactKind:
     """
 
     name: str
-    plural: str
     files: tuple[str, ...]
     reader: str
     formats: tuple[str, ...]
     shares_unet: bool = True
+
+    @property
+    def plural(self) -> str:
+        return plural(self.name)
 
     @property
     def main_file(self) -> str:

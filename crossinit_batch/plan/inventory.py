@@ -116,14 +116,17 @@ def _state(store: Store, plan: Plan, job: Job, files: Mapping[str, int]) -> JobS
     if missing:
         return JobState(job, "stale", f"missing or of another size: {', '.join(missing)}", frozenset(), None)
     images = _listed_receipt(store, layout.images_folder(*job.key), files)
+    scores = _valid_scores(store, plan, job, files)
     return JobState(
         job,
         "done",
         "",
         _pictures_done(plan, job, images, files),
         receipt.run.get("seconds"),
-        _prompts_scored(store, plan, job, images, files),
+        prompts_scored(plan, job, images, scores) if scores else frozenset(),
         receipt.prepared is None or receipt.prepared in files,
+        _seconds_each(images),
+        _seconds_each(scores),
     )
 
 
@@ -141,15 +144,20 @@ def _pictures_done(plan: Plan, job: Job, receipt: Receipt | None, files: Mapping
     return frozenset(picture.name for picture in plan.pictures(job) if _is_valid(receipt, folder, plan, picture, files))
 
 
-def _prompts_scored(
-    store: Store, plan: Plan, job: Job, images: Receipt | None, files: Mapping[str, int]
-) -> frozenset[int]:
-    """The prompts of a job whose scores are valid: of these pictures by these judges."""
+def _valid_scores(store: Store, plan: Plan, job: Job, files: Mapping[str, int]) -> Receipt | None:
+    """The receipt of a job's scores, where the plan has judges and its files are there."""
     folder = layout.scores_folder(*job.key)
     receipt = _listed_receipt(store, folder, files) if plan.judges else None
-    if receipt is None or missing_files(receipt, folder, files):
-        return frozenset()
-    return prompts_scored(plan, job, images, receipt)
+    return None if receipt is None or missing_files(receipt, folder, files) else receipt
+
+
+def _seconds_each(receipt: Receipt | None) -> float | None:
+    """The seconds that each picture took which a receipt counts."""
+    spent = receipt.run.get("seconds") if receipt else None
+    if receipt is None or not isinstance(spent, int | float):
+        return None
+    pictures = receipt.facts.get("pictures", len(receipt.files))
+    return float(spent) / pictures if pictures else None
 
 
 def _is_valid(receipt: Receipt, folder: str, plan: Plan, picture: PlannedPicture, files: Mapping[str, int]) -> bool:

@@ -95,8 +95,17 @@ class JobBatch(Record):
 
 
 class PlannedIdentity(Record):
+    """A person with the photographs that were found."""
+
     id: str
     photographs: tuple[Photograph, ...] = ()
+
+    @property
+    def thumbnail(self) -> str | None:
+        """The file of the small copy of the first photograph; None where none could be read when it was planned."""
+        if not self.photographs or self.photographs[0].problem:
+            return None
+        return layout.source_thumbnail(self.id, self.photographs[0].sha256)
 
 
 class Plan(Record):
@@ -138,10 +147,10 @@ class Plan(Record):
         return {identity.id: identity for identity in self.identities}
 
     @property
-    def artifacts(self) -> str:
-        """What the methods make, in a word for people: embeddings, say, or artifacts where kinds differ."""
-        plurals = {method.artifact.plural for method in self.methods}
-        return plurals.pop() if len(plurals) == 1 else "artifacts"
+    def artifact(self) -> str:
+        """What the methods make, in a word for people: embedding, say, or artifact where kinds differ."""
+        kinds = {method.artifact.name for method in self.methods}
+        return kinds.pop() if len(kinds) == 1 else "artifact"
 
     @cached_property
     def render_digest(self) -> str:

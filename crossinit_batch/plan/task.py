@@ -12,7 +12,8 @@ from crossinit_batch.plan.plan import Job, JobBatch, Plan
 class JobState:
     """One job: its artifact's state with the reason, the pictures that are done, by name, and the prompts scored.
 
-    `has_prepared`: the published file that its artifact started from is there.
+    `seconds` are those of learning, `drawing_seconds` and `judging_seconds` those of a picture, None where nothing was
+    timed. `has_prepared`: the published file that its artifact started from is there.
     """
 
     job: Job
@@ -22,6 +23,8 @@ class JobState:
     seconds: float | None
     scored: frozenset[int] = frozenset()
     has_prepared: bool = True
+    drawing_seconds: float | None = None
+    judging_seconds: float | None = None
 
     @property
     def has_artifact(self) -> bool:

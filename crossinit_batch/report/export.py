@@ -1,4 +1,4 @@
-"""Learned embeddings as files for other tools."""
+"""Stored artifacts as files for other tools."""
 
 from __future__ import annotations
 
@@ -6,64 +6,71 @@ from dataclasses import dataclass
 
 from crossinit_batch import layout
 from crossinit_batch.errors import RequestError
-from crossinit_batch.methods.embedding.formats import dump_learned_embeds, dump_webui
+from crossinit_batch.methods.artifact import ArtifactKind, Unexportable, lists_artifact, stored_artifact
+from crossinit_batch.methods.registry import methods
 from crossinit_batch.plan.frozen import read_plan
-from crossinit_batch.report.stored_embedding import stored_embedding
+from crossinit_batch.plan.plan import Job, Plan
 from crossinit_batch.storage.receipts import read_receipt
 from crossinit_batch.storage.store import Store
-
-FORMATS = ("webui", "diffusers")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The paths written, and the methods whose embeddings no other tool can load."""
+    """The paths written, and the methods whose artifacts no other tool can load, each with the reason."""
 
     written: tuple[str, ...]
-    left_out: tuple[str, ...]
+    left_out: dict[str, Unexportable]
 
 
-def export_embeddings(store: Store, form: str, folder: str | None) -> Exported:
-    """Write every embedding that has a receipt, but none that lives in the text encoder's output.
+def formats() -> tuple[str, ...]:
+    """The formats that any kind of artifact can be exported in."""
+    return tuple(dict.fromkeys(form for method in methods() for form in method.artifact.formats))
 
-    `webui`: `<method>/<identity>.safetensors` with the one key `emb_params`, for A1111, Forge, ComfyUI, InvokeAI and
-    kohya, which name an embedding by its file. `diffusers`: `<method>/<identity>/learned_embeds.safetensors`, a
-    folder each for `load_textual_inversion`. With a single method its folder is left out. RequestError where there
-    is nothing to export.
+
+def export_artifacts(store: Store, form: str, folder: str | None) -> Exported:
+    """Write every artifact that has a receipt and that other tools can load; see each kind's `export` for the files.
+
+    They are in a folder for each method, which is left out where there is one alone. RequestError where there is
+    nothing to export.
     """
-    if form not in FORMATS:
-        raise RequestError(f"--format {form!r} is not known", f"Choose one of: {', '.join(FORMATS)}.")
+    if form not in formats():
+        raise RequestError(f"--format {form!r} is not known", f"Choose one of: {', '.join(formats())}.")
     plan = read_plan(store)
     if plan is None:
         raise RequestError(
             f"{store} is not an output folder of crossinit", "Name the folder a manifest's output names."
         )
     target = Store(folder or f"{store.url.rstrip('/')}/export-{form}")
-    several = len(plan.methods) > 1
-    written, left_out = [], []
+    written: list[str] = []
+    left_out: dict[str, Unexportable] = {}
     for job in plan.jobs:
-        source = layout.artifact_folder(*job.key)
-        receipt = read_receipt(store, f"{source}/{layout.RECEIPT_FILE}")
-        if receipt is None:
+        try:
+            files = _exported(store, job, plan.method(job.method).artifact, form)
+        except Unexportable as reason:
+            left_out.setdefault(job.method, reason)
             continue
-        embedding = stored_embedding(store, receipt)
-        if embedding.stand_in is not None:
-            left_out.append(job.method)
-            continue
-        prefix = f"{job.method}/" if several else ""
-        if form == "webui":
-            path, content = f"{prefix}{job.identity}.safetensors", dump_webui(embedding.v, embedding.metadata)
-        else:
-            path = f"{prefix}{job.identity}/{layout.EMBEDDING_FILE}"
-            content = dump_learned_embeds(embedding.v, job.identity, embedding.metadata)
-        target.write(path, content)
-        written.append(f"{target}/{path}")
-    if not written and left_out:
-        raise RequestError(
-            f"{store}: every embedding lives in the text encoder's output (`place: output`), where no other tool can "
-            "load it",
-            "Draw with `crossinit render --embeddings`, or learn with `place: input`.",
-        )
+        prefix = f"{job.method}/" if len(plan.methods) > 1 else ""
+        for path, content in files.items():
+            target.write(f"{prefix}{path}", content)
+            written.append(f"{target}/{prefix}{path}")
     if not written:
-        raise RequestError(f"{store} has no embedding yet", "`crossinit status` shows how far its run is.")
-    return Exported(tuple(written), tuple(dict.fromkeys(left_out)))
+        raise _nothing(store, plan, left_out)
+    return Exported(tuple(written), left_out)
+
+
+def _exported(store: Store, job: Job, kind: ArtifactKind, form: str) -> dict[str, bytes]:
+    """A job's files for other tools, none where it has no artifact yet."""
+    receipt = read_receipt(store, f"{layout.artifact_folder(*job.key)}/{layout.RECEIPT_FILE}")
+    if receipt is None or not lists_artifact(receipt, kind):
+        return {}
+    if form not in kind.formats:
+        known = ", ".join(kind.formats) or "none"
+        raise Unexportable(f"has no format {form!r}", f"Formats of this kind: {known}.")
+    return stored_artifact(store, receipt, kind).export(form, job.identity)
+
+
+def _nothing(store: Store, plan: Plan, left_out: dict[str, Unexportable]) -> RequestError:
+    if left_out:
+        first = next(iter(left_out.values()))
+        return RequestError(f"{store}: every {plan.artifact} {first.reason}", first.hint)
+    return RequestError(f"{store} has no {plan.artifact} yet", "`crossinit status` shows how far its run is.")

@@ -7,26 +7,20 @@ from collections.abc import Callable
 from crossinit_batch import layout
 from crossinit_batch.errors import OutputError
 from crossinit_batch.events import Reporter, Warned
-from crossinit_batch.plan.batches import with_batches
 from crossinit_batch.plan.frozen import DamagedPlan, dump_plan, read_plan, write_plan
-from crossinit_batch.plan.inventory import Inventory, take_inventory
+from crossinit_batch.plan.inventory import Inventory
 from crossinit_batch.plan.plan import Plan
 from crossinit_batch.plan.shard import Shard
 from crossinit_batch.storage.store import Store
 
 _MOST_TRIES = 10
 
+Decide = Callable[[Plan | None], Inventory]
+"""The inventory of the plan to be frozen, batches and all, given the plan that was frozen before."""
 
-def freeze(
-    store: Store,
-    plan_after: Callable[[Plan | None], Plan],
-    shard: Shard | None,
-    report: Reporter,
-    settled: Callable[[Plan, Inventory, Plan | None], Plan] = lambda plan, _inventory, _frozen: plan,
-) -> tuple[Plan, Inventory]:
-    """Freeze the plan that `plan_after` makes after an earlier one, with its batches; and what of it is done.
 
-    `settled` decides what the plan leaves open, from what is to be done and what the earlier plan had decided.
+def freeze(store: Store, decide: Decide, shard: Shard | None, report: Reporter) -> Inventory:
+    """Freeze the plan that `decide` makes after an earlier one; and what of it is done.
 
     Shards begin together and without talk: the first one's plan is created only where there is none, and all later
     ones read it. OutputError where shards at work go by another plan, or divide the run otherwise.
@@ -36,12 +30,10 @@ def freeze(
     for _ in range(_MOST_TRIES):
         before = store.read(layout.PLAN)
         frozen = _earlier_plan(store, report)
-        plan = plan_after(frozen)
-        inventory = take_inventory(store, plan)
-        plan = settled(plan, inventory, frozen)
-        plan = with_batches(plan, inventory.pending, frozen)
+        inventory = decide(frozen)
+        plan = inventory.plan
         if (plan == frozen and shard is not None) or _put(store, plan, frozen, before, shard):
-            return plan, inventory
+            return inventory
     raise OutputError(f"{store}: its plan is being changed all the time", "Start its shards with one manifest.")
 
 

@@ -11,10 +11,10 @@ from typing import Any, TextIO
 
 from crossinit_batch import layout
 from crossinit_batch.manifest.load import Manifest
-from crossinit_batch.messages import count, printable
+from crossinit_batch.messages import count, plural, printable
 from crossinit_batch.model.source import locate_model
 from crossinit_batch.plan.batches import idle_workers, with_batches
-from crossinit_batch.plan.estimate import TimeEstimate, expected_of, work_left
+from crossinit_batch.plan.estimate import TimeEstimate, Work, expected_of, learning_rates, work_left
 from crossinit_batch.plan.frozen import DamagedPlan, frozen_plan, read_plan
 from crossinit_batch.plan.inventory import Inventory, take_inventory
 from crossinit_batch.plan.judges import planned_judges
@@ -62,9 +62,9 @@ def overview_of(
     if source is None:
         return Overview(inventory, None)
     batches = batches_of(with_batches(plan, inventory.pending, frozen), shard)
-    device, crew = likely_device(devices, plan.compute.threads), likely_workers(devices, workers)
-    expected = expected_of(inventory, batches, source.folder, device, crew)
-    return Overview(inventory, expected, idle_workers(plan, inventory.pending_of(batches), crew.workers))
+    device, staff = likely_device(devices, plan.compute.threads), likely_workers(devices, workers)
+    expected = expected_of(inventory, batches, source.folder, device, staff)
+    return Overview(inventory, expected, idle_workers(plan, inventory.pending_of(batches), staff.count))
 
 
 def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None:
@@ -82,7 +82,7 @@ def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None
             "name": plan.name,
             "model": {"id": plan.model.label, "fingerprint": plan.model.fingerprint, "here": expected is not None},
             "methods": _counts(inventory),
-            "work": work.__dict__,
+            "work": _work_facts(inventory, work),
             "estimate": _estimate_facts(expected) if expected else None,
             "hint": overview.hint,
             "approximations": plan.render.approximations,
@@ -108,7 +108,8 @@ def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None
     _print_list(stream, "not in the manifest any more, kept", list(inventory.orphans))
     _print_list(stream, "unreadable photographs, which will fail", problems)
     stream.write(
-        f"\nleft to do: {work.embeddings} embeddings ({work.optimisation_samples:,} samples forward and backward), "
+        f"\nleft to do: {work.artifacts} {plural(plan.artifact)} "
+        f"({work.optimisation_samples:,} samples forward and backward), "
         f"{work.pictures} pictures ({work.denoising_samples:,} samples forward)"
         f"{f', {work.judgements} pictures to judge' if plan.judges else ''}\n"
     )
@@ -116,6 +117,20 @@ def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None
         stream.write(f"{expected.summary}\n")
     if overview.hint:
         stream.write(f"{overview.hint}\n")
+
+
+def _work_facts(inventory: Inventory, work: Work) -> dict[str, int]:
+    """What is left to do for machines, by the names that it has had since there were embeddings alone."""
+    rates = learning_rates(inventory.plan)
+    outside = sum(samples for rate, samples in work.learning.items() if not rates[rate].through_encoder)
+    return {
+        "embeddings": work.artifacts,
+        "pictures": work.pictures,
+        "optimisation_samples": work.optimisation_samples,
+        "denoising_samples": work.denoising_samples,
+        "judgements": work.judgements,
+        "output_samples": outside,
+    }
 
 
 def _estimate_facts(expected: TimeEstimate) -> dict[str, Any]:
@@ -219,7 +234,7 @@ def _counts(inventory: Inventory) -> dict[str, dict[str, int]]:
     counts = {}
     for method in inventory.plan.methods:
         states = [state for state in inventory.states.values() if state.job.method == method.name]
-        by_state = Counter(state.embedding for state in states)
+        by_state = Counter(state.artifact for state in states)
         counts[method.name] = {
             "embeddings": len(states),
             **{kind: by_state[kind] for kind in ("done", "new", "stale")},
@@ -232,7 +247,7 @@ def _counts(inventory: Inventory) -> dict[str, dict[str, int]]:
 
 
 def _stale(inventory: Inventory) -> dict[tuple[str, str], JobState]:
-    return {key: state for key, state in inventory.states.items() if state.embedding == "stale"}
+    return {key: state for key, state in inventory.states.items() if state.artifact == "stale"}
 
 
 def _print_counts(inventory: Inventory, stream: TextIO) -> None:
@@ -243,7 +258,8 @@ def _print_counts(inventory: Inventory, stream: TextIO) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("method")
     scored = ("scored",) if inventory.plan.judges else ()
-    for heading in ("embeddings", "done", "new", "stale", "pictures", "done", *scored):
+    made = plural(inventory.plan.artifact)
+    for heading in (made, "done", "new", "stale", "pictures", "done", *scored):
         table.add_column(heading, justify="right")
     for name, counts in _counts(inventory).items():
         columns = ("embeddings", "done", "new", "stale", "pictures", "pictures_done", *scored)

@@ -1,7 +1,8 @@
-"""What a manifest leaves to us about computing, settled for a plan when its device is known."""
+"""What a manifest leaves open about computing, resolved for a plan when its device is known."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from crossinit_batch.engines.placement import Placement
@@ -18,7 +19,18 @@ from crossinit_batch.plan.schedule import batches_of
 from crossinit_batch.settings import ComputeSettings
 
 
-def settle(
+def resolved(inventory: Inventory, frozen: Plan | None, source: ModelSource, placement: Placement) -> Inventory:
+    """The plan of an inventory with no `auto` left, and with its batches."""
+    compute = resolve(inventory.plan, inventory, frozen, source, placement)
+    return with_frozen_batches(replace(inventory, plan=inventory.plan.model_copy(update={"compute": compute})), frozen)
+
+
+def with_frozen_batches(inventory: Inventory, frozen: Plan | None) -> Inventory:
+    """The plan of an inventory with its batches, those of the frozen plan where nothing of them has changed."""
+    return replace(inventory, plan=with_batches(inventory.plan, inventory.pending, frozen))
+
+
+def resolve(
     plan: Plan, inventory: Inventory, frozen: Plan | None, source: ModelSource, placement: Placement
 ) -> ComputeSettings:
     """The plan's compute settings without any `auto`.

@@ -11,20 +11,19 @@ from typing import Protocol
 from crossinit_batch import layout
 from crossinit_batch.engines.placement import RunOptions, place
 from crossinit_batch.errors import OutputError, RequestError
-from crossinit_batch.evaluation.judges import check_judges
 from crossinit_batch.events import Note, Reporter, Warned
 from crossinit_batch.manifest.evaluation import default_evaluation
 from crossinit_batch.manifest.load import Manifest
 from crossinit_batch.model.device import resolve_dtype
 from crossinit_batch.model.source import ModelSource, fetched_model
 from crossinit_batch.plan.frozen import frozen_plan, planned_source
-from crossinit_batch.plan.inventory import Inventory
-from crossinit_batch.plan.judges import planned_judges
+from crossinit_batch.plan.inventory import Inventory, take_inventory
+from crossinit_batch.plan.judges import fetched_judges
 from crossinit_batch.plan.make import make_plan
-from crossinit_batch.plan.plan import Plan, PlannedJudges
+from crossinit_batch.plan.plan import Plan
 from crossinit_batch.runner.execution import Execution, RunResult
 from crossinit_batch.runner.freeze import freeze
-from crossinit_batch.runner.resolve import settle
+from crossinit_batch.runner.resolve import resolved, with_frozen_batches
 from crossinit_batch.settings import EvaluationSettings, ModelSettings
 from crossinit_batch.storage.publication import is_published, publishing
 from crossinit_batch.storage.retry import retries_told
@@ -40,7 +39,7 @@ class PlanIt(Protocol):
 
 def run_manifest(manifest: Manifest, report: Reporter, stop: StopRequest, options: RunOptions) -> RunResult:
     """Plan a manifest and do what is not done yet."""
-    plan_it = partial(make_plan, manifest, judges=_judges(manifest.evaluate, report))
+    plan_it = partial(make_plan, manifest, judges=fetched_judges(manifest.evaluate, report))
     return run_plan(Store(manifest.output), manifest.model, plan_it, report, stop, options, manifest.text)
 
 
@@ -61,19 +60,16 @@ def run_plan(
     source = fetched_model(model)
     placement = place(options, os.environ)
 
-    def plan_after(frozen: Plan | None) -> Plan:
+    def decide(frozen: Plan | None) -> Inventory:
         asked = frozen.model.dtype if frozen and model.dtype == "auto" else model.dtype
-        return plan_it(source=source, dtype=resolve_dtype(asked, placement.first_device))
-
-    def settled(plan: Plan, inventory: Inventory, frozen: Plan | None) -> Plan:
-        compute = settle(plan, inventory, frozen, source, placement)
-        return plan.model_copy(update={"compute": compute})
+        plan = plan_it(source=source, dtype=resolve_dtype(asked, placement.first_device))
+        return resolved(take_inventory(store, plan), frozen, source, placement)
 
     with _own(store, placement.shard_name, report, stop, options):
-        plan, inventory = freeze(store, plan_after, placement.shard, report, settled)
+        inventory = freeze(store, decide, placement.shard, report)
         if text is not None:
             _keep_manifest(store, text.encode())
-        return Execution(store, plan, source, placement, report, stop, options).run(inventory)
+        return Execution(store, source, placement, report, stop, options).run(inventory)
 
 
 def _keep_manifest(store: Store, text: bytes) -> None:
@@ -81,17 +77,6 @@ def _keep_manifest(store: Store, text: bytes) -> None:
     if store.read(layout.MANIFEST) != text or not is_published(store, "manifest", layout.MANIFEST):
         with publishing(store, "manifest") as files:
             files.write(layout.MANIFEST, text)
-
-
-def _judges(settings: EvaluationSettings | None, report: Reporter) -> PlannedJudges | None:
-    """What the judges are; a CLIP model that is not here is fetched, never without a word."""
-    judges = planned_judges(settings, fetch=False)
-    if judges is not None and judges.clip == "unknown" and judges.settings.prompt is not None:
-        report(Note(f"fetching the prompt judge {judges.settings.prompt.model} from the hub"))
-        judges = planned_judges(settings)
-    if judges is not None:
-        check_judges(judges)
-    return judges
 
 
 def evaluate(
@@ -105,14 +90,14 @@ def evaluate(
     if settings is None:
         before = planned.judges.settings if planned.judges else None
         settings = before or default_evaluation(planned.model.settings.id == "demo")
-    judges = _judges(settings, report)
+    judges = fetched_judges(settings, report)
     if judges is None:
         raise RequestError("there is no judge to evaluate by", "Name --recogniser with --detector, or --clip.")
     asked = planned.model_copy(update={"judges": judges})
     placement = place(options, os.environ)
     with _own(store, placement.shard_name, report, stop, options):
-        plan, inventory = freeze(store, lambda _frozen: asked, placement.shard, report)
-        return Execution(store, plan, None, placement, report, stop, options).run(inventory)
+        inventory = freeze(store, partial(_as_it_is, store, asked), placement.shard, report)
+        return Execution(store, None, placement, report, stop, options).run(inventory)
 
 
 def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOptions) -> RunResult:
@@ -121,8 +106,13 @@ def resume(store: Store, report: Reporter, stop: StopRequest, options: RunOption
     source = planned_source(store, planned)
     placement = place(options, os.environ)
     with _own(store, placement.shard_name, report, stop, options):
-        plan, inventory = freeze(store, lambda frozen: frozen or planned, placement.shard, report)
-        return Execution(store, plan, source, placement, report, stop, options).run(inventory)
+        inventory = freeze(store, lambda frozen: _as_it_is(store, frozen or planned, frozen), placement.shard, report)
+        return Execution(store, source, placement, report, stop, options).run(inventory)
+
+
+def _as_it_is(store: Store, plan: Plan, frozen: Plan | None) -> Inventory:
+    """What is done of a plan that leaves nothing open."""
+    return with_frozen_batches(take_inventory(store, plan), frozen)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Addresses of storage: which URLs are read and written here, and the file system behind each.
+"""Addresses of storage: which paths and URLs are supported, and the file system behind each.
 
 Credentials come from the environment and the profiles that each provider's own tools use, never from a URL.
 """
@@ -45,7 +45,7 @@ def scheme_of(address: str) -> str | None:
 
 
 def problem_of_url(url: str) -> str | None:
-    """Why a URL is not read or written here, as a sentence without its secrets, or None."""
+    """Why a URL is not supported, as a sentence without its secrets; None where it is."""
     scheme, rest = scheme_of(url) or "", url.split("//", 1)[1]
     authority = rest.split("/", 1)[0]
     if scheme in ("http", "https"):
@@ -85,12 +85,12 @@ def open_filesystem(address: str) -> tuple[Any, str]:
     except Exception as error:  # each storage's client has exceptions of its own kind
         raise RequestError(f"{redact_url(address)}: cannot be opened ({error})", credentials_hint(scheme)) from None
     if scheme in ("s3", "s3a"):
-        filesystem.retries = 1  # `retry` does that, and says so
+        filesystem.retries = 1  # retry.py does that, and reports it
     return filesystem, path
 
 
 def credentials_hint(scheme: str) -> str:
-    """Which environment a storage's credentials are taken from."""
+    """Which environment variables and commands give the credentials of a storage."""
     if scheme in ("s3", "s3a"):
         return "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, to somebody who may use this bucket."
     if scheme in ("gs", "gcs"):
@@ -104,14 +104,13 @@ def credentials_hint(scheme: str) -> str:
 
 
 def _client_options(scheme: str) -> dict[str, Any]:
-    """Timeouts for a client that would wait a minute or for ever, and no cache of listings that others change."""
+    """Options for a storage's client: timeouts shorter than its own, and no cache of listings, which others change."""
     if scheme in ("s3", "s3a"):
-        patience = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
-        once = {"retries": {"mode": "standard", "total_max_attempts": 1}}
-        return {"use_listings_cache": False, "config_kwargs": patience | once}
+        timeouts = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
+        no_retries = {"retries": {"mode": "standard", "total_max_attempts": 1}}
+        return {"use_listings_cache": False, "config_kwargs": timeouts | no_retries}
     if scheme in ("gs", "gcs"):
         return {"use_listings_cache": False, "requests_timeout": READ_SECONDS}
     if scheme in _NAMED_CONTAINERS:
-        patience = {"connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
-        return {"use_listings_cache": False, **patience}
+        return {"use_listings_cache": False, "connection_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
     return {}

@@ -1,4 +1,4 @@
-"""The user's cache folder: what can always be made again, found by the digest of what it was made from."""
+"""The user's cache folder: files that can be recomputed, under the digest of what they were computed from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a storage's errors mean: whether to try again, what to tell the user, whether anything else can still work."""
+"""Errors of a storage, classified: whether a retry may help, what the user can do, whether other files are affected."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from crossinit_batch.storage.addresses import credentials_hint
 
 
 class Kind(Enum):
-    """What kind of trouble an error is."""
+    """The kind of an error."""
 
     PASSING = "passing"
-    """It may work the next time: a busy or overloaded server, a cut connection."""
+    """Transient, a retry may succeed: a busy or overloaded server, a lost connection."""
     REFUSED = "refused"
     """Credentials are missing, wrong or expired."""
     NO_BUCKET = "no bucket"
     FULL = "full"
     """No space or quota is left, or the disk has become read-only."""
     OTHER = "other"
+    """Permanent, and of this file alone as far as is known."""
 
 
 class StorageFailure(OSError):
-    """An error of a storage in words: `strerror` says what, `filename` where, `hint` what to do."""
+    """An error of a storage: `strerror` is the reason, `filename` the path or URL, `hint` what the user can do."""
 
-    def __init__(self, reason: str, place: str, kind: Kind, hint: str = "") -> None:
-        super().__init__(errno.EIO, reason, place)
+    def __init__(self, reason: str, path: str, kind: Kind, hint: str = "") -> None:
+        super().__init__(errno.EIO, reason, path)
         self.kind, self.hint = kind, hint
 
 
-_PASSING_NUMBERS = frozenset(
+_PASSING_ERRNOS = frozenset(
     getattr(errno, name, errno.EIO)
     for name in (
         *("EBUSY", "EIO", "EREMOTEIO", "ESTALE", "EAGAIN", "EINTR", "ETIMEDOUT", "EPIPE"),
@@ -39,7 +40,7 @@ _PASSING_NUMBERS = frozenset(
     )
 )
 _PASSING_STATUS = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-_FULL_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "NoSuchContainer"})
 
 _REFUSED_CODES = frozenset(
@@ -49,7 +50,7 @@ _REFUSED_CODES = frozenset(
     }
 )
 
-# Exceptions of the clients, by name, since a client may not be installed.
+# Exceptions of the clients by class name, since a client may not be installed.
 _PASSING_NAMES = frozenset(
     {
         *("HTTPClientError", "ConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "IncompleteRead"),
@@ -69,32 +70,32 @@ _REFUSED_NAMES = frozenset(
 )
 
 
-def understood(error: Exception, place: str, scheme: str | None) -> StorageFailure:
-    """What an error of a storage's client means; `scheme` None stands for a local disk, `place` is shown."""
+def storage_failure(error: Exception, path: str, scheme: str | None) -> StorageFailure:
+    """An error of a storage's client, classified; `scheme` is None for a local disk, `path` is shown to the user."""
     kind = kind_of(error, scheme)
     if kind is Kind.REFUSED:
         reason = "the credentials have expired" if _expired(error) else "access was denied"
-        return StorageFailure(reason, place, kind, credentials_hint(scheme or ""))
+        return StorageFailure(reason, path, kind, credentials_hint(scheme or ""))
     if kind is Kind.NO_BUCKET:
-        return StorageFailure("there is no such bucket", place, kind, "Make it, or name another one.")
+        return StorageFailure("there is no such bucket", path, kind, "Make it, or name another one.")
     if kind is Kind.FULL:
-        return StorageFailure(reason_of(error), place, kind, "Free some space, or make it writable again.")
-    return StorageFailure(_cut_off(error) or reason_of(error), place, kind)
+        return StorageFailure(reason_of(error), path, kind, "Free some space, or make it writable again.")
+    return StorageFailure(_connection_failure(error) or reason_of(error), path, kind)
 
 
 def kind_of(error: Exception, scheme: str | None = None) -> Kind:
-    """What kind of trouble an error is, by its number, status, code and the names of its classes."""
+    """The kind of an error, by its errno, HTTP status, error code and the names of its classes."""
     if isinstance(error, StorageFailure):
         return error.kind
     if any(_code(cause) in _NO_BUCKET for cause in _chain(error)):
         return Kind.NO_BUCKET
     number = error.errno if isinstance(error, OSError) else None
-    if number in _FULL_NUMBERS:
+    if number in _FULL_ERRNOS:
         return Kind.FULL
     remote = scheme is not None
     if remote and any(_is_refusal(cause) for cause in _chain(error)):
         return Kind.REFUSED
-    if number in _PASSING_NUMBERS or isinstance(error, TimeoutError | ConnectionError):
+    if number in _PASSING_ERRNOS or isinstance(error, TimeoutError | ConnectionError):
         return Kind.PASSING
     if remote and any(_is_passing(cause) for cause in _chain(error)):
         return Kind.PASSING
@@ -102,12 +103,12 @@ def kind_of(error: Exception, scheme: str | None = None) -> Kind:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status of an error or of what caused it: botocore's, azure's, gcsfs'."""
+    """The HTTP status of an error of botocore, azure or gcsfs, or of its cause; None where there is none."""
     return next((status for cause in _chain(error) if (status := _status(cause)) is not None), None)
 
 
 def reason_of(error: BaseException) -> str:
-    """An error in its own words, without paths, numbers or class names where it has words, and without secrets."""
+    """The message of an error without its path, errno and secrets; its class name where it has no message."""
     if isinstance(error, StorageFailure):
         return str(error.strerror)
     if isinstance(error, OSError) and error.strerror:
@@ -117,7 +118,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what caused it."""
+    """An error and its causes."""
     for _ in range(10):
         if error is None:
             return
@@ -142,8 +143,8 @@ def _is_passing(error: BaseException) -> bool:
     )
 
 
-def _cut_off(error: BaseException) -> str:
-    """A connection's trouble in fewer words than its client's, which repeat the address; "" for other trouble."""
+def _connection_failure(error: BaseException) -> str:
+    """A failure of the connection in fewer words than its client's, which repeat the URL; "" for other errors."""
     names = {name for cause in _chain(error) for name in _names(cause)}
     if names & {"ReadTimeoutError", "ConnectTimeoutError", "FSTimeoutError", "TimeoutError"}:
         return "the server did not answer in time"
@@ -161,7 +162,7 @@ def _names(error: BaseException) -> set[str]:
 
 
 def _code(error: BaseException) -> str:
-    """The storage's own name of an error: botocore's, then azure's."""
+    """The storage's own error code: botocore's, then azure's."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return str(response.get("Error", {}).get("Code", ""))

@@ -1,7 +1,7 @@
-"""The moments of a write at which a process may die, by name, so that tests can kill it at each of them.
+"""Fault injection: named points of a write, at each of which tests can kill the process.
 
-`CROSSINIT_FAULT=<point>:<n>` in the environment has the process kill itself with SIGKILL when it comes to that point
-for the n-th time. Unset, as it is for everybody but tests, a point costs one comparison.
+With `CROSSINIT_FAULT=<point>:<n>` in the environment, the process kills itself with SIGKILL when it reaches that point
+for the n-th time. Without it, a point costs one comparison.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VARIABLE = "CROSSINIT_FAULT"
 
 
 class Point(StrEnum):
-    """In the order in which a file comes to be: on a disk, in a bucket, and how it goes."""
+    """The points in the order in which a file passes them: a write on a disk, one in a bucket, a removal."""
 
     BEFORE_WRITE = "before-write"
     HALF_WRITTEN = "half-written"
@@ -34,30 +34,30 @@ class Point(StrEnum):
 
 
 class _Fault:
-    """One point, and how many more times the process may pass it."""
+    """A point, and in how many passes of it the process is killed."""
 
     def __init__(self, text: str) -> None:
         name, _, number = text.partition(":")
         if name not in list(Point) or not number.isdigit() or int(number) < 1:
             raise RequestError(f"{VARIABLE}={text}: write <point>:<n>, the points being {', '.join(Point)}")
-        self.point, self.left = Point(name), int(number)
+        self.point, self.passes_left = Point(name), int(number)
 
 
 _armed: _Fault | None = None
 
 
 def arm(text: str) -> None:
-    """Have this process killed at a point, given as in the environment; nothing for an empty text."""
+    """Set the point at which this process is killed, written as in the environment; an empty text sets none."""
     global _armed
     _armed = _Fault(text) if text else None
 
 
 def reach(point: Point, first: Callable[[], object] | None = None) -> None:
-    """Die here if it was asked for, having done `first`, as a half-written file is half on the disk."""
+    """Kill this process if this is its point; `first` is called before, for example to flush half of a file."""
     if _armed is None or _armed.point != point:
         return
-    _armed.left -= 1
-    if not _armed.left:
+    _armed.passes_left -= 1
+    if not _armed.passes_left:
         if first is not None:
             first()
         os.kill(os.getpid(), signal.SIGKILL)

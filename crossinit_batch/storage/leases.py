@@ -1,8 +1,9 @@
 """The lock of an output folder in a bucket: a lease, since a bucket does not notice that its holder has died.
 
-A lease is an object `<name>.<n>.json` that was created where none was, with a number n that only grows. Its holder
-rewrites it every few seconds; who finds one that is not rewritten for a minute, by its own clock, takes over with n+1.
-So a holder that was frozen meanwhile finds a higher number, and writes nothing more. No two clocks are compared.
+A lease is an object `<name>.<n>.json`, created only where there is none; its number n, a fencing token, only grows. Its
+holder rewrites it every few seconds, its heartbeat. A process that sees no heartbeat for a minute, by its own clock,
+takes over with n+1. A holder that was frozen meanwhile finds the higher number, and writes nothing more. Clocks of
+different machines are never compared.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _WHOLE = "run"
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease: a process (by its start, as numbers come again) on a machine, and how often it has told."""
+    """Who holds a lease: a process (and its start, as process numbers are reused) on a machine, and its heartbeats."""
 
     machine: str
     host: str
@@ -52,7 +53,7 @@ class Holder:
         return f"process {self.process} on {self.host}"
 
     def is_known_to_be_gone(self) -> bool:
-        """Whether it was a process of this machine and is not any more; False where that cannot be known."""
+        """Whether it was a process of this machine and has ended; False where that cannot be known."""
         import psutil
 
         if self.machine != machine():
@@ -65,7 +66,7 @@ class Holder:
 
 @dataclass(frozen=True)
 class Claim:
-    """A lease as its holder can tell it to its worker processes: its name, number and holder."""
+    """A lease as its holder passes it to its worker processes: its name, number and holder."""
 
     name: str
     number: int
@@ -75,33 +76,33 @@ class Claim:
 class Leases:
     """The leases of one folder in a bucket."""
 
-    def __init__(self, files: ObjectFiles, retries: Retries, tell: Callable[[str], None]) -> None:
-        self.files, self.retries, self.tell = files, retries, tell
+    def __init__(self, files: ObjectFiles, retries: Retries, report: Callable[[str], None]) -> None:
+        self.files, self.retries, self.report = files, retries, report
 
     def take(self, part: str | None) -> Lease:
-        """The lease of the whole folder, or of one part of the work on it; InUse where another run holds it."""
+        """Acquire the lease of the folder, or of one part of the work on it; InUse where another run holds it."""
         name, me = part or _WHOLE, Holder.this_process()
         for _ in range(20):
             numbers = self.numbers()
-            self._wait_for_nobody(name, numbers, me)
+            self._check_unused(name, numbers, me)
             lease = Lease(self, name, numbers.get(name, 0) + 1, me)
             if lease.create():
                 with lease.released_on_error():
-                    self._wait_for_nobody(name, {**self.numbers(), name: 0}, me)  # one may have come at the same time
+                    self._check_unused(name, {**self.numbers(), name: 0}, me)  # others may have started with us
                 return lease
-            time.sleep(_POLL_SECONDS)  # another was quicker: it holds now
+            time.sleep(_POLL_SECONDS)  # another process was quicker, and holds the lease now
         raise InUse("runs that start all the time")
 
     def part_at_work(self, matters: Callable[[str], bool]) -> tuple[str, str] | None:
-        """A part that `matters` and whose holder lives, with the holder; None where there is none."""
+        """A part that `matters` and whose holder is running, with the holder; None where there is none."""
         for name, number in self.numbers().items():
             holder = self.holder(name, number) if name != _WHOLE and matters(name) else None
-            if holder is not None and self._lives(name, number, holder):
+            if holder is not None and self._is_running(name, number, holder):
                 return name, str(holder)
         return None
 
     def numbers(self) -> dict[str, int]:
-        """The highest number of every lease that there is."""
+        """The highest number of every lease in the bucket, by its name."""
         found: dict[str, int] = {}
         for path in self.retries.do(lambda: self.files.listing(layout.LEASES), f"{self.files.root}/{layout.LEASES}"):
             name, number, kind = f"{path.removeprefix(layout.LEASES + '/')}..".split(".")[:3]
@@ -110,7 +111,7 @@ class Leases:
         return found
 
     def holder(self, name: str, number: int) -> Holder | None:
-        """Who holds a lease, None where nobody does (any more)."""
+        """The holder of a lease; None where there is no such lease, or it is damaged."""
         path = self.path_of(name, number)
         try:
             value = json.loads(self.retries.do(lambda: self.files.read(path), path))
@@ -121,18 +122,18 @@ class Leases:
     def path_of(self, name: str, number: int) -> str:
         return f"{self.files.root}/{layout.LEASES}/{name}.{number}.json"
 
-    def _wait_for_nobody(self, name: str, numbers: dict[str, int], me: Holder) -> None:
-        """Return when no live run is in the way of this name; InUse naming the one that is."""
+    def _check_unused(self, name: str, numbers: dict[str, int], me: Holder) -> None:
+        """InUse, naming the holder, where another running process holds a lease that excludes this one."""
         for other, number in numbers.items():
             holder = self.holder(other, number) if number and (_WHOLE in (name, other) or name == other) else None
-            if holder is not None and holder.token != me.token and self._lives(other, number, holder):
+            if holder is not None and holder.token != me.token and self._is_running(other, number, holder):
                 raise InUse(f"{holder} ({other})" if other != _WHOLE else str(holder))
 
-    def _lives(self, name: str, number: int, holder: Holder) -> bool:
-        """Whether a holder is at work: known at once on this machine, by watching it tell so on others."""
+    def _is_running(self, name: str, number: int, holder: Holder) -> bool:
+        """Whether a holder is running: known at once on this machine, by watching its heartbeat on others."""
         if holder.machine == machine():
             return not holder.is_known_to_be_gone()
-        self.tell(f"the folder was in use by {holder}; looking whether it still is, for up to {LEASE_SECONDS:.0f} s")
+        self.report(f"the folder was in use by {holder}; looking whether it still is, for up to {LEASE_SECONDS:.0f} s")
         end = time.monotonic() + LEASE_SECONDS
         while time.monotonic() < end:
             time.sleep(_POLL_SECONDS)
@@ -145,18 +146,18 @@ class Leases:
 
 
 class Lease:
-    """A lease that this process holds, kept up by a thread while the run lasts."""
+    """A lease that this process holds, renewed by a thread while the run lasts."""
 
     def __init__(self, leases: Leases, name: str, number: int, holder: Holder) -> None:
         self.leases, self.name, self.number, self.me = leases, name, number, holder
         self.lost = False
         self._confirmed = time.monotonic()
-        self._over = threading.Event()
+        self._released = threading.Event()
         self._writing = threading.Lock()
 
     @classmethod
     def claimed(cls, leases: Leases, claim: Claim) -> Lease:
-        """The lease of the process that started this one, which keeps it up; here it is only asked whether it holds."""
+        """The lease of the process that started this one, which renews it; this process only checks it."""
         return cls(leases, claim.name, claim.number, claim.holder)
 
     @property
@@ -168,7 +169,7 @@ class Lease:
         return self.leases.path_of(self.name, self.number)
 
     def create(self) -> bool:
-        """Whether the lease is ours now; a put whose answer was lost is found to be."""
+        """Create the object; whether the lease is ours now, also where the answer to our put was lost."""
         data = self._text()
         try:
             self.leases.retries.do(lambda: self.leases.files.create(self.path, data), self.path)
@@ -179,20 +180,20 @@ class Lease:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[Lease]:
-        """Keep the lease up while open, then give it back."""
-        thread = threading.Thread(target=self._keep_up, name="crossinit-lease", daemon=True)
+        """Renew the lease while open, then release it."""
+        thread = threading.Thread(target=self._renew, name="crossinit-lease", daemon=True)
         thread.start()
         try:
             yield self
         finally:
-            self._over.set()
+            self._released.set()
             thread.join(timeout=5)
             if not self.lost:
                 self.release()
 
     @contextlib.contextmanager
     def released_on_error(self) -> Iterator[None]:
-        """Give the lease back where what follows fails."""
+        """Release the lease where the block fails."""
         try:
             yield
         except BaseException:
@@ -206,7 +207,7 @@ class Lease:
                 self.leases.files.remove(self.leases.path_of(self.name, number))
 
     def is_ours(self) -> bool:
-        """Whether nobody has taken over; asks the storage where it was not asked for half the time of a lease."""
+        """Whether no other run has taken over; asks the storage where the last check is older than half a lease."""
         if not self.lost and time.monotonic() - self._confirmed > LEASE_SECONDS / 2:
             self._confirm()
         return not self.lost
@@ -218,9 +219,9 @@ class Lease:
         else:
             self._confirmed = asked
 
-    def _keep_up(self) -> None:
-        """Tell every few seconds that we live. Where the storage is away, `is_ours` asks again before any write."""
-        while not self._over.wait(BEAT_SECONDS):
+    def _renew(self) -> None:
+        """Write a heartbeat every few seconds. Where the storage cannot be reached, `is_ours` checks before a write."""
+        while not self._released.wait(BEAT_SECONDS):
             with contextlib.suppress(OSError), self._writing:
                 self._confirm()
                 if self.lost:

@@ -1,4 +1,4 @@
-"""Files on a disk: written beside their target, flushed, renamed; never half there."""
+"""Files on a disk, published atomically: written beside their target, flushed, renamed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from crossinit_batch.storage.fault_points import Point, reach
-from crossinit_batch.storage.process_mark import is_of_the_dead, mark
+from crossinit_batch.storage.process_mark import has_ended, mark
 
 TEMPORARY = ".tmp-"
 
-_LEFT_BEHIND = 3600.0
-"""Seconds after which a temporary file is nobody's, though others may be at work in the folder."""
+_STALE_SECONDS = 3600.0
+"""The age in seconds at which a temporary file is stale, even where other runs may be at work in the folder."""
 
 
 class LocalFiles:
@@ -29,11 +29,11 @@ class LocalFiles:
         return Path(path).read_bytes()
 
     def write(self, path: str, data: bytes) -> None:
-        """Write beside the target, flush to disk, rename, and flush the folder so that a power cut undoes nothing."""
+        """Write beside the target, flush to disk, rename, and flush the folder, so that a power cut undoes nothing."""
         self._publish(Path(path), data, Path.replace)
 
     def create(self, path: str, data: bytes) -> None:
-        """The same where there is no file yet; FileExistsError, and nothing is changed, where there is one."""
+        """Write a file that does not exist yet; FileExistsError, and nothing is changed, where it does."""
         self._publish(Path(path), data, _link)
 
     def _publish(self, target: Path, data: bytes, rename: Callable[[Path, Path], object]) -> None:
@@ -74,8 +74,8 @@ class LocalFiles:
         return dict(_walk(self.root, len(self.root.rstrip("/")) + 1))
 
     def sweep(self, alone: bool) -> int:
-        """Remove temporary files that killed processes left; where we are not `alone` in the folder, only those whose
-        process is known to be gone, or that are old."""
+        """Remove temporary files of killed processes, and count them; where this process is not `alone` in the folder,
+        only those whose process is known to have ended, and stale ones."""
         swept = 0
         for entry in _entries(self.root):
             _, is_temporary, owner = entry.name.partition(TEMPORARY)
@@ -83,14 +83,14 @@ class LocalFiles:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 facts = entry.stat(follow_symlinks=False)
-                if alone or is_of_the_dead(owner) or time.time() - facts.st_mtime > _LEFT_BEHIND:
+                if alone or has_ended(owner) or time.time() - facts.st_mtime > _STALE_SECONDS:
                     Path(entry.path).unlink()
                     swept += 1
         return swept
 
 
 def _link(temporary: Path, target: Path) -> None:
-    """Give a file its name only where nothing has it, which a rename cannot; where there are no links, nearly so."""
+    """Name a file where no file has that name, which a rename cannot; without hard links, check and rename."""
     try:
         target.hardlink_to(temporary)
     except FileExistsError:
@@ -104,7 +104,7 @@ def _link(temporary: Path, target: Path) -> None:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A new file, its folder made; again where another worker has just removed the folder as empty."""
+    """Create a file and its folder, again where another worker has just removed that folder as empty."""
     for _ in range(100):
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def _opened(path: Path) -> BinaryIO:
 def _walk(folder: str, prefix: int) -> Iterator[tuple[str, int]]:
     """Files below a local folder with their sizes.
 
-    Links to files are followed, as the hub's cache is made of them. A file that goes away in the meantime is not there.
+    Links to files are followed, as the hub's cache consists of them. A file that is removed meanwhile is left out.
     """
     for entry in _entries(folder):
         if TEMPORARY not in entry.name and entry.is_file():
@@ -125,9 +125,9 @@ def _walk(folder: str, prefix: int) -> Iterator[tuple[str, int]]:
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
-    """All below a local folder that is no folder; os.scandir, since a run has as many files as pictures.
+    """Everything below a local folder except folders; os.scandir, since a run has as many files as pictures.
 
-    Links to folders, which may go in circles, are not followed; a folder that goes away in the meantime is empty.
+    Links to folders, which may be circular, are not followed; a folder that is removed meanwhile counts as empty.
     """
     try:
         entries = list(os.scandir(folder))

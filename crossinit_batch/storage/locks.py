@@ -1,4 +1,4 @@
-"""The lock of a local output folder: the operating system's, which ends with the process, however that ends."""
+"""The lock of a local output folder: the operating system's, released when the process ends or is killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crossinit_batch import layout
 
 
 class InUse(Exception):
-    """Another run has the folder; `holder` says who."""
+    """Another run holds the folder; `holder` names it."""
 
     def __init__(self, holder: str) -> None:
         super().__init__(holder)
@@ -23,7 +23,7 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSU
 
 
 def has_locks(path: str) -> bool:
-    """Whether the file system of a file, which is nobody else's, keeps locks: a network's may not."""
+    """Whether the file system of a file that only this process uses supports locks; network file systems may not."""
     if os.name != "posix":
         return False
     import fcntl
@@ -40,19 +40,21 @@ def has_locks(path: str) -> bool:
 
 @contextlib.contextmanager
 def locked_folder(root: str, part: str | None) -> Iterator[None]:
-    """Hold a local folder alone, or one `part` of the work on it beside holders of other parts; InUse otherwise.
+    """Hold the exclusive lock of a local folder, or of one `part` of the work on it with a shared lock of the folder;
+    InUse where another process holds it.
 
-    The lock's empty file stays, since removing it would let two runs lock two files.
+    The lock's empty file remains, since removing it would let two runs lock two files.
     """
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_flock(Path(root) / layout.LOCK, shared=part is not None, who=part))
+        stack.enter_context(_locked(Path(root) / layout.LOCK, part, shared=part is not None))
         if part is not None:
-            stack.enter_context(_flock(Path(root) / layout.part_lock(part), shared=False, who=part))
+            stack.enter_context(_locked(Path(root) / layout.part_lock(part), part, shared=False))
         yield
 
 
 @contextlib.contextmanager
-def _flock(path: Path, *, shared: bool, who: str | None) -> Iterator[None]:
+def _locked(path: Path, part: str | None, *, shared: bool) -> Iterator[None]:
+    """Hold the lock of one file, in which the holder is named while it is held."""
     import fcntl
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +65,7 @@ def _flock(path: Path, *, shared: bool, who: str | None) -> Iterator[None]:
             lock.seek(0)
             raise InUse(lock.read(200).strip() or "another process") from None
         lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {os.uname().nodename}" + (f" ({who})" if who else ""))
+        lock.write(f"process {os.getpid()} on {os.uname().nodename}" + (f" ({part})" if part else ""))
         lock.flush()
         try:
             yield
@@ -73,7 +75,7 @@ def _flock(path: Path, *, shared: bool, who: str | None) -> Iterator[None]:
 
 
 def part_at_work(root: str, matters: Callable[[str], bool]) -> tuple[str, str] | None:
-    """A part that `matters` and is held, with its holder; None where there is none."""
+    """A part that `matters` and is locked, with its holder; None where there is none."""
     import fcntl
 
     for path in sorted((Path(root) / layout.part_lock("*")).parent.glob("*.lock")):

@@ -1,4 +1,4 @@
-"""Objects in a bucket, or in memory: one put publishes one, whole or not at all."""
+"""Objects in a bucket, or in memory: a put publishes one atomically."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crossinit_batch.storage.local_files import TEMPORARY
 
 
 class ObjectFiles:
-    """The objects of an fsspec file system, by full paths. A put is atomic there, and nothing is renamed."""
+    """The objects of an fsspec file system, by full paths. A put is atomic, so nothing is renamed."""
 
     def __init__(self, filesystem: Any, root: str) -> None:
         self.filesystem, self.root = filesystem, root
@@ -25,18 +25,18 @@ class ObjectFiles:
         return data
 
     def write(self, path: str, data: bytes) -> None:
-        """Put an object in one request; never by a file object, whose `with` block publishes half a file."""
+        """Put an object in one request; not by a file object, whose `with` block publishes half a file on an error."""
         reach(Point.BEFORE_PUT)
         self.filesystem.pipe_file(path, data)
         reach(Point.AFTER_PUT)
 
     def create(self, path: str, data: bytes) -> None:
-        """Put an object that is not there yet; FileExistsError where one is, if the storage tells."""
+        """Put an object that does not exist yet; FileExistsError where it does, if the storage supports that."""
         reach(Point.BEFORE_CREATE)
         try:
             self.filesystem.pipe_file(path, data, mode="create")
         except OSError as error:
-            if status_of(error) == 412:  # s3fs knows AWS's own answer only
+            if status_of(error) == 412:  # s3fs recognises only AWS's own answer
                 raise FileExistsError(path) from error
             raise
         reach(Point.AFTER_CREATE)
@@ -49,11 +49,11 @@ class ObjectFiles:
         reach(Point.AFTER_REMOVE)
 
     def listing(self, below: str = "") -> dict[str, int]:
-        """Every object below the root or a folder of it, relative to the root, with its size; asked anew."""
+        """Every object below the root or a folder of it, relative to the root, with its size; never from a cache."""
         return {name: size for name, size in self._find(below).items() if TEMPORARY not in name}
 
     def sweep(self, alone: bool) -> int:
-        """Remove what tried whether the bucket can be written, and was killed at that; nothing unless `alone`."""
+        """Remove the probes of processes that were killed while they tested the bucket, if `alone`, and count them."""
         left = [name for name in self._find(layout.STATE) if TEMPORARY in name] if alone else []
         for name in left:
             self.remove(f"{self.root}/{name}")

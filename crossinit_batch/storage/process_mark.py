@@ -1,4 +1,4 @@
-"""Which process on which machine made a file, as a part of its name: who finds it can tell whether its maker lives."""
+"""The process and machine that made a file, as a part of its name, so that others can see whether it still runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MARK = re.compile(r"([0-9a-f]{8})-(\d+)")
 
 @cache
 def machine() -> str:
-    """A name of the running system and its space of process numbers: containers have their own.
+    """A name of the running system and its process namespace, as each container has its own.
 
     It is the same for two processes exactly when they can see each other's process numbers.
     """
@@ -28,12 +28,12 @@ def machine() -> str:
 
 
 def mark() -> str:
-    """The mark of this process: eight digits of its machine's digest, and its number there."""
+    """The mark of this process: eight hexadecimal digits of its machine's digest, and its process number."""
     return f"{sha256(machine().encode())[:8]}-{os.getpid()}"
 
 
-def is_of_the_dead(text: str) -> bool:
-    """Whether a text begins with the mark of a process of this machine that is not there any more."""
+def has_ended(text: str) -> bool:
+    """Whether a text begins with the mark of a process of this machine that has ended."""
     import psutil
 
     found = _MARK.match(text)

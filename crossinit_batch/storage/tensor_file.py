@@ -1,4 +1,4 @@
-"""Named tensors and text in one safetensors file whose bytes depend on nothing but its content."""
+"""Named tensors and text in one safetensors file whose bytes depend on its content alone."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def dump_tensors(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str
 def load_tensors(data: bytes, name: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors, on the CPU, and the metadata in safetensors bytes; `name` is the file's, for messages.
 
-    Raises TensorFileError for whatever is not one whole and valid file. A flipped bit among the numbers
-    cannot be seen here: that is what receipts are for.
+    Raises TensorFileError for anything but a complete and valid file. A flipped bit in the data is not detected here
+    but by the checksum in the receipt.
     """
     reason = _broken_length(data)
     if reason:
@@ -60,7 +60,7 @@ def load_tensors(data: bytes, name: str) -> tuple[dict[str, torch.Tensor], dict[
 
 
 def _broken_length(data: bytes) -> str | None:
-    """What is wrong with the sizes in and of a file, or None; the library's own words name no sizes."""
+    """What is wrong with the sizes in and of a file, or None; the library's own messages name no sizes."""
     if not data:
         return "the file is empty"
     if len(data) < _LENGTH.size:

@@ -8,11 +8,11 @@ from pathlib import Path
 from crossinit_batch.errors import ManifestError, Problem
 
 MAX_BYTES = 16 * 2**20
-"""The largest file in bytes: a list of 100,000 pictures stays below; more is not a text people write."""
+"""The largest file in bytes: a list of 100,000 pictures stays below; a larger one is no text that a user wrote."""
 
 
 def read_bytes(path: Path, file: str) -> bytes:
-    """All of a file, at most 16 MiB; `file` is its name in messages."""
+    """The bytes of a file of at most 16 MiB; `file` is its name in messages."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)

@@ -15,7 +15,7 @@ from crossinit_batch.errors import OutputError, RequestError
 from crossinit_batch.messages import unknown
 from crossinit_batch.plan.frozen import frozen_plan
 from crossinit_batch.plan.inventory import Inventory, take_inventory
-from crossinit_batch.plan.photographs import small_photograph, thumbnail_name
+from crossinit_batch.plan.photographs import small_photograph
 from crossinit_batch.plan.plan import PlannedPicture
 from crossinit_batch.storage.publication import Publishing, publishing
 from crossinit_batch.storage.receipts import Receipt, read_receipt
@@ -122,9 +122,9 @@ class _Copies:
 
     def source(self, study: str, identity: str) -> str | None:
         """Copy a person's small photograph; its new name, None where there is none to show."""
-        person = self.inventory.plan.people.get(identity)
-        kept = thumbnail_name(person) if person else None
-        data = (self.store.read(kept) if kept else None) or (small_photograph(person) if person else None)
+        person = self.inventory.plan.identity(identity)
+        kept = person.thumbnail
+        data = (self.store.read(kept) if kept else None) or small_photograph(person)
         if data is None:
             return None
         name = _neutral(study, f"source/{identity}", "jpg")

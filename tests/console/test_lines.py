@@ -9,7 +9,22 @@ import pytest
 
 from crossinit_batch.console.lines import JsonLines, Lines
 from crossinit_batch.console.safe_stream import SafeStream
-from crossinit_batch.events import CheckpointSaved, DenoiseStepDone, ArtifactDone, Event, ImagesDone, ImagesJudged, JobFailed, Note, RunFinished, RunInterrupted, RunStarted, ScoresDone, StepDone, Warned
+from crossinit_batch.events import (
+    ArtifactDone,
+    CheckpointSaved,
+    DenoiseStepDone,
+    Event,
+    ImagesDone,
+    ImagesJudged,
+    JobFailed,
+    Note,
+    RunFinished,
+    RunInterrupted,
+    RunStarted,
+    ScoresDone,
+    StepDone,
+    Warned,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678900, UTC)
 START = RunStarted("celeba", "s3://k:SECRET@b/out?x=SECRET", "demo", "cuda:0", "bfloat16", 12, 4, 240, 80, 320)

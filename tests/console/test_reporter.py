@@ -15,7 +15,21 @@ from typing import Any, TextIO
 import pytest
 
 from crossinit_batch.console.reporter import reporter_for
-from crossinit_batch.events import CheckpointSaved, DenoiseStepDone, ArtifactDone, Event, ImagesDone, ImagesJudged, JobFailed, Note, Reporter, RunFinished, RunStarted, StepDone, Warned
+from crossinit_batch.events import (
+    ArtifactDone,
+    CheckpointSaved,
+    DenoiseStepDone,
+    Event,
+    ImagesDone,
+    ImagesJudged,
+    JobFailed,
+    Note,
+    Reporter,
+    RunFinished,
+    RunStarted,
+    StepDone,
+    Warned,
+)
 
 IDS = ("ada [red]", "bob\x1b[2J", "cy", "dee")
 START = RunStarted("celeba", "s3://k:SECRET@b/out", "demo", "cuda:0", "bfloat16", 4, 0, 32, 0, 12)

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from crossinit_batch.console.tables import MOST_FAILURES, Outcome, failure_table, outcome_table, print_table
+from crossinit_batch.console.tables import MOST_FAILURES, failure_table, print_table
 from crossinit_batch.events import JobFailed
+from crossinit_batch.report.outcomes import Outcome, outcome_table
 
 OUTCOMES = [
     Outcome("cross-init", 11, 1, 12, 220, 240, 34.04),

@@ -2,8 +2,18 @@
 
 import pytest
 
-from crossinit_batch.console.tally import Tally, TimeLeft
-from crossinit_batch.events import DenoiseStepDone, ArtifactDone, ImagesDone, ImagesJudged, JobFailed, RunFinished, RunStarted, ScoresDone, StepDone
+from crossinit_batch.console.tally import ProgressTally, TimeLeft
+from crossinit_batch.events import (
+    ArtifactDone,
+    DenoiseStepDone,
+    ImagesDone,
+    ImagesJudged,
+    JobFailed,
+    RunFinished,
+    RunStarted,
+    ScoresDone,
+    StepDone,
+)
 from crossinit_batch.messages import duration
 
 
@@ -19,7 +29,7 @@ def started(embeddings: int = 4, images: int = 0, steps: int = 40, done: int = 0
     return RunStarted("n", "o", "demo", "cpu", "float32", embeddings, done, images, 0, steps)
 
 
-def steps(tally: Tally, clock: Clock, identities: tuple[str, ...], first: int, last: int, each: float) -> None:
+def steps(tally: ProgressTally, clock: Clock, identities: tuple[str, ...], first: int, last: int, each: float) -> None:
     for step in range(first, last + 1):
         clock.now += each
         tally.take(StepDone("m", identities, step, 10, 0.5))
@@ -27,7 +37,7 @@ def steps(tally: Tally, clock: Clock, identities: tuple[str, ...], first: int, l
 
 def test_steps_of_a_batch_count_for_each_identity() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.take(started(embeddings=4, steps=40))
     assert tally.left is None
     clock.now += 500  # the model loads: no pace of any work
@@ -40,7 +50,7 @@ def test_steps_of_a_batch_count_for_each_identity() -> None:
 def test_steps_that_are_told_of_together_all_count() -> None:
     """On a GPU every tenth is."""
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.take(started(embeddings=2, steps=200))
     for step in (10, 20):
         clock.now += 5
@@ -50,7 +60,7 @@ def test_steps_that_are_told_of_together_all_count() -> None:
 
 def test_the_estimate_is_a_lower_bound_until_all_kinds_are_timed() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.take(started(embeddings=2, images=16, steps=20))
     steps(tally, clock, ("a", "b"), 1, 9, 1.0)
     assert tally.left == TimeLeft(pytest.approx(1.0), True)
@@ -70,7 +80,7 @@ def test_the_estimate_is_a_lower_bound_until_all_kinds_are_timed() -> None:
 
 def test_images_without_denoising_events_are_timed_by_storing() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.take(started(embeddings=2, images=30, steps=0, done=2))
     for _ in range(2):
         clock.now += 5.0
@@ -80,7 +90,7 @@ def test_images_without_denoising_events_are_timed_by_storing() -> None:
 
 def test_a_lost_identity_takes_its_steps_and_images_along() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.take(started(embeddings=4, images=0, steps=40))
     steps(tally, clock, ("a", "b"), 1, 5, 2.0)
     tally.take(JobFailed("m", "a", "personalize", "NaN", ""))
@@ -98,7 +108,7 @@ def test_a_lost_identity_takes_its_steps_and_images_along() -> None:
 
 def test_a_failure_in_evaluation_takes_nothing() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.take(started(steps=40))
     steps(tally, clock, ("a", "b"), 1, 5, 2.0)
     tally.take(JobFailed("m", "z", "evaluate", "no face", ""))
@@ -107,7 +117,7 @@ def test_a_failure_in_evaluation_takes_nothing() -> None:
 
 def test_scoring_is_timed_by_what_is_judged_and_counted_by_what_is_stored_too() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.take(RunStarted("n", "o", "demo", "cpu", "float32", 2, 0, 16, 0, 0, scores=16, scores_done=4))
     for _ in range(2):
         clock.now += 2.0
@@ -125,7 +135,7 @@ def test_scoring_is_timed_by_what_is_judged_and_counted_by_what_is_stored_too() 
 
 def test_a_job_that_fails_takes_its_scores_along() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.take(RunStarted("n", "o", "demo", "cpu", "float32", 4, 4, 0, 0, 0, scores=40))
     for _ in range(2):
         clock.now += 5.0
@@ -140,7 +150,7 @@ def test_a_job_that_fails_takes_its_scores_along() -> None:
 
 def test_a_machine_that_slept_does_not_spoil_the_estimate() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.take(started(steps=40))
     steps(tally, clock, ("a", "b"), 1, 4, 2.0)
     steps(tally, clock, ("a", "b"), 5, 5, 7200.0)
@@ -149,7 +159,7 @@ def test_a_machine_that_slept_does_not_spoil_the_estimate() -> None:
 
 def test_the_estimate_is_stable_when_phases_alternate_and_exact_in_the_middle() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.take(started(embeddings=100, images=800, steps=1000))
     truth = 100 * (10 * 2.0 + 4 * 3.0)
     for number in range(100):
@@ -167,7 +177,7 @@ def test_the_estimate_is_stable_when_phases_alternate_and_exact_in_the_middle() 
 
 def test_several_workers_are_seen_as_their_throughput() -> None:
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.take(started(embeddings=4, steps=40))
     for step in range(1, 6):
         for name in ("a", "b"):  # two workers, each a step in 2 s
@@ -178,7 +188,7 @@ def test_several_workers_are_seen_as_their_throughput() -> None:
 
 
 def test_the_end_clears_what_was_going_on() -> None:
-    tally = Tally(Clock())
+    tally = ProgressTally(Clock())
     tally.take(started())
     tally.take(StepDone("m", ("a",), 1, 10, 0.5))
     tally.take(DenoiseStepDone("m", 8, 1, 4))

@@ -22,6 +22,7 @@ from crossinit_batch.demo.judges.demo_judges import Panel
 from crossinit_batch.demo.training.captions import prompt_of
 from crossinit_batch.errors import RequestError
 from crossinit_batch.methods.embedding.formats import dump_learned_embeds
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.plan.digests import picture_digest
 from crossinit_batch.plan.frozen import write_plan
 from crossinit_batch.plan.plan import Plan, PlannedIdentity
@@ -77,11 +78,11 @@ def a_run(store: Store, faces: Path, prompts: tuple[Prompt, ...]) -> Plan:
     for job, person, pictures in zip(plan.jobs, truth, drawn(truth, 2), strict=True):
         del person
         folder = layout.artifact_folder(*job.key)
-        file = store.write(f"{folder}/{layout.EMBEDDING_FILE}", dump_learned_embeds(torch.ones(2, 4), job.identity, {}))
+        file = store.write(f"{folder}/{EMBEDDING_FILE}", dump_learned_embeds(torch.ones(2, 4), job.identity, {}))
         facts = {"norm": [10.0, 12.0], "norm_initial": [11.0, 11.0], "cosine_to_initial": [0.9, 0.8]}
         receipt = Receipt(
             kind="embedding", method=job.method, identity=job.identity, digest=job.digest, facts=facts,
-            files={layout.EMBEDDING_FILE: ReceiptFile(size=file.size, sha256=file.sha256)}, run={"seconds": 2.0},
+            files={EMBEDDING_FILE: ReceiptFile(size=file.size, sha256=file.sha256)}, run={"seconds": 2.0},
         )  # fmt: skip
         write_receipt(store, f"{folder}/{layout.RECEIPT_FILE}", receipt)
         files = {}

@@ -13,6 +13,7 @@ from crossinit_batch import layout
 from crossinit_batch.errors import Interrupted, RequestError
 from crossinit_batch.events import StepDone, Warned
 from crossinit_batch.methods.embedding.formats import read_embedding
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.plan.frozen import read_plan
 from crossinit_batch.plan.plan import Plan, batch_sizes
@@ -101,7 +102,7 @@ def test_memory_that_runs_out_changes_no_result_and_is_in_the_receipts(
         assert learned is not None and drawn is not None
         assert learned.run["micro_batch"] == {"learning": {"samples": 4, "wanted": 8}}
         assert drawn.run["micro_batch"] == {"drawing": {"samples": 4, "wanted": 16}}
-        name = f"paper/{person}/{layout.EMBEDDING_FILE}"
+        name = f"paper/{person}/{EMBEDDING_FILE}"
         ours, theirs = (read_embedding(run.store.read(name) or b"", name).v for run in (auto, whole))
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
     untouched = read_receipt(whole.store, "paper/ada/receipt.json")
@@ -152,7 +153,7 @@ def compiled_run(small: SmallRun, what: object, monkeypatch: pytest.MonkeyPatch,
 
 
 def embeddings_of(small: SmallRun) -> list[torch.Tensor]:
-    names = [f"paper/{person}/{layout.EMBEDDING_FILE}" for person in PEOPLE[:3]]
+    names = [f"paper/{person}/{EMBEDDING_FILE}" for person in PEOPLE[:3]]
     return [read_embedding(small.store.read(name) or b"", name).v for name in names]
 
 

@@ -17,6 +17,7 @@ from crossinit_batch.errors import Interrupted, RequestError
 from crossinit_batch.events import CheckpointSaved
 from crossinit_batch.methods.embedding.formats import EmbeddingFile, read_embedding
 from crossinit_batch.methods.embedding.initial_vector import InitialVector
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.report.verify import verify
 from crossinit_batch.storage.receipts import read_receipt
@@ -36,7 +37,7 @@ def both(photographs: Path, pipeline_folder: Path) -> SmallRun:
 
 
 def stored(run: SmallRun, method: str, identity: str) -> EmbeddingFile:
-    name = f"{method}/{identity}/{layout.EMBEDDING_FILE}"
+    name = f"{method}/{identity}/{EMBEDDING_FILE}"
     return read_embedding(run.store.read(name) or b"", name)
 
 
@@ -69,7 +70,7 @@ def test_a_run_that_is_cut_while_it_learns_them_ends_as_one_that_is_not(both: Sm
         cut.run(recorder)
     cut.resume()
     for name in ("ada", "bob"):
-        file = f"outside/{name}/{layout.EMBEDDING_FILE}"
+        file = f"outside/{name}/{EMBEDDING_FILE}"
         assert cut.store.read(file) == whole.store.read(file) is not None
 
 
@@ -79,7 +80,7 @@ def test_given_to_render_they_draw_the_pictures_of_their_run(both: SmallRun, tmp
     prompts.write_text("a photo of a {} person\na {} person on the beach\n")
     options = ["--steps", "2", "--images-per-prompt", "1", "--images-per-batch", "3", "--device", "cpu", "--quiet"]
     (tmp_path / "single").mkdir()
-    (tmp_path / "single/ada.safetensors").write_bytes(both.store.read(f"outside/ada/{layout.EMBEDDING_FILE}") or b"")
+    (tmp_path / "single/ada.safetensors").write_bytes(both.store.read(f"outside/ada/{EMBEDDING_FILE}") or b"")
     for given, method in ((both.output, "outside"), (str(tmp_path / "single"), "given")):
         drawn = tmp_path / f"drawn-{method}"
         more = ["--prompts", str(prompts), "--output", str(drawn), "--model", str(both.values["model"])]
@@ -90,7 +91,7 @@ def test_given_to_render_they_draw_the_pictures_of_their_run(both: SmallRun, tmp
             with Image.open(picture) as theirs, Image.open(drawn / method / name) as mine:
                 extrema = ImageChops.difference(mine, theirs).getextrema()
             assert max(high for _, high in extrema) <= 1, name
-        copied = read_embedding((drawn / method / "ada" / layout.EMBEDDING_FILE).read_bytes(), "copied")
+        copied = read_embedding((drawn / method / "ada" / EMBEDDING_FILE).read_bytes(), "copied")
         assert copied.stand_in is not None and torch.equal(copied.v, stored(both, "outside", "ada").v)
 
 

@@ -158,7 +158,7 @@ def test_a_prompt_whose_slot_does_not_fit_fails_and_leaves_the_embeddings(small:
     assert {stage for _, _, stage in failed(record)} == {"render"} and len(failed(record)) == 4
     row = failures_file(small)[0]
     assert "tokens stand before the person" in row["reason"] and "nearer to the beginning" in row["hint"]
-    assert all(state.has_embedding for state in result.inventory.states.values())
+    assert all(state.has_artifact for state in result.inventory.states.values())
     small.values["prompts"][1] = "an old {} person"
     result, record = small.run()
     assert work_done(record)[0] == 0
@@ -356,7 +356,7 @@ def test_pictures_that_are_not_numbers_are_not_stored(small: SmallRun, monkeypat
     assert ("quick", "ada", "render") in failed(record)
     assert "finite" in failures_file(small)[0]["reason"]
     state = result.inventory.states["quick", "ada"]
-    assert state.has_embedding and len(state.pictures) < result.inventory.plan.pictures_a_job
+    assert state.has_artifact and len(state.pictures) < result.inventory.plan.pictures_a_job
     monkeypatch.undo()
     result, _ = small.resume()
     assert_mended(small, result)

@@ -12,6 +12,7 @@ from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.errors import Interrupted
 from crossinit_batch.events import StepDone
 from crossinit_batch.methods.embedding.formats import read_embedding
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.compilation import compile_unet, gradient_error, is_rounding
 from crossinit_batch.model.micro_batch import MicroBatch
@@ -70,7 +71,7 @@ def test_in_full_precision_a_gpu_learns_what_a_processor_learns(on_gpu: SmallRun
     for run in (on_gpu, processor):
         assert run.run()[0].exit_code == 0
     for person in ("ada", "dee"):
-        name = f"paper/{person}/{layout.EMBEDDING_FILE}"
+        name = f"paper/{person}/{EMBEDDING_FILE}"
         ours, theirs = (read_embedding(run.store.read(name) or b"", name).v for run in (on_gpu, processor))
         assert (ours - theirs).norm() < 1e-3 * theirs.norm()
 

@@ -14,6 +14,7 @@ from crossinit_batch import layout
 from crossinit_batch.cli import app
 from crossinit_batch.errors import RequestError
 from crossinit_batch.methods.embedding.formats import dump_learned_embeds, dump_webui, read_embedding
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.report.verify import verify
 from crossinit_batch.storage.store import Store
 from crossinit_batch.storage.tensor_file import dump_tensors
@@ -37,7 +38,7 @@ def draw(embeddings: Path | str, prompts: Path, output: Path, *more: str) -> Res
 
 
 def stored_v(output: Path, identity: str, method: str = "given") -> torch.Tensor:
-    name = f"{method}/{identity}/{layout.EMBEDDING_FILE}"
+    name = f"{method}/{identity}/{EMBEDDING_FILE}"
     return read_embedding(Store(str(output)).read(name) or b"", name).v
 
 

@@ -16,8 +16,17 @@ import torch
 
 from crossinit_batch import layout
 from crossinit_batch.errors import Interrupted, OutputError, RequestError
-from crossinit_batch.events import CheckpointSaved, DenoiseStepDone, ArtifactDone, Event, ImagesDone, RunInterrupted, StepDone
+from crossinit_batch.events import (
+    ArtifactDone,
+    CheckpointSaved,
+    DenoiseStepDone,
+    Event,
+    ImagesDone,
+    RunInterrupted,
+    StepDone,
+)
 from crossinit_batch.methods.embedding.formats import read_embedding
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.report.verify import verify
 from crossinit_batch.storage.store import Store, StoredFile
 from tests.end_to_end.small_run import Recorder, SmallRun, small_values
@@ -189,7 +198,7 @@ def test_redoing_never_leaves_a_receipt_for_other_bytes(smallest: SmallRun, monk
     """An edit, a kill while it is being done, and the edit taken back: the old result must not seem whole."""
     smallest.run()
     whole = tree_of(smallest.store)
-    files = {person: f"quick/{person}/{layout.EMBEDDING_FILE}" for person in ("ada", "bob")}
+    files = {person: f"quick/{person}/{EMBEDDING_FILE}" for person in ("ada", "bob")}
     before = {person: read_embedding(smallest.store.read(name) or b"", name).v for person, name in files.items()}
     for number in (5, 6, 7, 9, 10, 11):
         edited = SmallRun(smallest.folder, {**smallest.values, "seed": 5})

@@ -12,6 +12,7 @@ from PIL import Image
 from crossinit_batch import layout
 from crossinit_batch.digest import sha256
 from crossinit_batch.methods.embedding.formats import read_embedding
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.model.base_model import Counters
 from crossinit_batch.report.verify import verify
 from crossinit_batch.storage.receipts import read_receipt
@@ -58,7 +59,7 @@ def test_what_was_stored_is_what_its_receipts_say(finished: SmallRun) -> None:
     embedding = read_embedding(data, "ada")
     assert embedding.token == "<ada>" and tuple(embedding.v.shape) == (2, 32)
     assert embedding.metadata["digest"] == receipt.digest
-    assert receipt.files[layout.EMBEDDING_FILE].sha256 == sha256(data)
+    assert receipt.files[EMBEDDING_FILE].sha256 == sha256(data)
     assert receipt.facts["steps"] == 3
     assert receipt.facts["norm"] == pytest.approx([float(row.norm()) for row in embedding.v])
     assert receipt.facts["decided"]["photographs"] == [sha256((finished.folder / "photos/ada.png").read_bytes())]
@@ -70,9 +71,7 @@ def test_what_was_stored_is_what_its_receipts_say(finished: SmallRun) -> None:
 
 def test_no_two_people_and_no_two_methods_have_the_same_embedding(finished: SmallRun) -> None:
     contents = {
-        finished.store.read(f"{method}/{person}/{layout.EMBEDDING_FILE}")
-        for method in ("paper", "quick")
-        for person in PEOPLE
+        finished.store.read(f"{method}/{person}/{EMBEDDING_FILE}") for method in ("paper", "quick") for person in PEOPLE
     }
     assert len(contents) == 8 and None not in contents  # fmt: skip
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from crossinit_batch import layout
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.report.verify import repair, verify
 from tests.end_to_end.small_run import SmallRun, small_values, work_done
 from tests.helpers.buckets import AZURE_SECRET, S3_SECRET
 from tests.helpers.tree import tree_of
 
-EMBEDDING = f"quick/ada/{layout.EMBEDDING_FILE}"
+EMBEDDING = f"quick/ada/{EMBEDDING_FILE}"
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from crossinit_batch import layout
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.report.verify import repair, verify
 from crossinit_batch.storage.receipts import read_receipt
 from tests.end_to_end.small_run import SmallRun, small_values
@@ -155,7 +156,7 @@ def histories(warm: Warm, model: Path) -> type[RuleBasedStateMachine]:
 
 def results(tree: dict[str, str]) -> dict[str, str]:
     """Embeddings and pictures; a folder's receipts may list more, of other prompts that were asked for before."""
-    return {name: content for name, content in tree.items() if name.endswith((layout.EMBEDDING_FILE, ".csv", ".png"))}
+    return {name: content for name, content in tree.items() if name.endswith((EMBEDDING_FILE, ".csv", ".png"))}
 
 
 QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]

@@ -7,8 +7,9 @@ import torch
 from crossinit_batch import layout
 from crossinit_batch.digest import digest_of
 from crossinit_batch.methods.embedding.formats import dump_learned_embeds
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.methods.planned import LearnedMethod
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.registry import presets
 from crossinit_batch.plan.digests import decided_parts, identity_parts, method_parts, picture_digest
 from crossinit_batch.plan.frozen import write_plan
 from crossinit_batch.plan.plan import Job, Photograph, Plan, PlannedIdentity, PlannedModel
@@ -27,7 +28,7 @@ def a_plan(*, methods: tuple[str, ...] = ("cross-init",), seed: int = 0, images:
         PlannedIdentity(id=name, photographs=(Photograph(path=f"/{name}.png", sha256=digit * 64),))
         for name, digit in (("ada", "a"), ("bob", "b"))
     )
-    chosen = tuple(LearnedMethod(name, name, PRESETS[name]) for name in methods)
+    chosen = tuple(LearnedMethod(name, name, presets()[name]) for name in methods)
     return Plan(
         name="small",
         seed=seed,
@@ -58,13 +59,13 @@ def store_embedding(store: Store, plan: Plan, job: Job, seconds: float = 2.0, *,
     """As the program leaves it: file, then receipt; with a `stand_in` as one of the text encoder's output."""
     folder = layout.artifact_folder(*job.key)
     data = dump_learned_embeds(vector_of(job), job.identity, {}, torch.ones(2, 4) if stand_in else None)
-    stored = store.write(f"{folder}/{layout.EMBEDDING_FILE}", data)
+    stored = store.write(f"{folder}/{EMBEDDING_FILE}", data)
     receipt = Receipt(
         kind="embedding",
         method=job.method,
         identity=job.identity,
         digest=job.digest,
-        files={layout.EMBEDDING_FILE: ReceiptFile(size=stored.size, sha256=stored.sha256)},
+        files={EMBEDDING_FILE: ReceiptFile(size=stored.size, sha256=stored.sha256)},
         facts={"decided": decided_parts(plan, job)},
         run={"seconds": seconds},
     )

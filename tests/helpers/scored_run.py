@@ -12,7 +12,7 @@ from PIL import Image
 from crossinit_batch import layout
 from crossinit_batch.digest import sha256
 from crossinit_batch.methods.planned import LearnedMethod
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.registry import presets
 from crossinit_batch.plan.digests import cell_digests
 from crossinit_batch.plan.frozen import write_plan
 from crossinit_batch.plan.inventory import Inventory, take_inventory
@@ -50,7 +50,7 @@ def scored_plan(
     """A plan with judges."""
     plan = a_plan()
     ids = [f"person-{number:02d}" for number in range(people)]
-    chosen = tuple(LearnedMethod(name, name, PRESETS[name]) for name in methods)
+    chosen = tuple(LearnedMethod(name, name, presets()[name]) for name in methods)
     return plan.model_copy(
         update={
             "methods": chosen,

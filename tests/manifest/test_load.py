@@ -14,7 +14,7 @@ from crossinit_batch.errors import ManifestError
 from crossinit_batch.manifest.load import Identity, Manifest, load_manifest
 from crossinit_batch.manifest.schema import ManifestFile
 from crossinit_batch.methods.planned import LearnedMethod
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.registry import presets
 from crossinit_batch.prompts import PROMPT_SETS, Prompt
 from crossinit_batch.settings import DEFAULT_MODEL, ComputeSettings, ModelSettings, RenderSettings
 from tests.helpers import manifest_folder
@@ -31,7 +31,7 @@ def test_one_picture_is_enough(folder: Path) -> None:
         output=str(folder / "out" / "my-run"),
         seed=0,
         identities=(Identity("ada", (str(folder / "photos" / "ada.jpg"),)),),
-        methods=(LearnedMethod("cross-init", "cross-init", PRESETS["cross-init"]),),
+        methods=(LearnedMethod("cross-init", "cross-init", presets()["cross-init"]),),
         prompts=PROMPT_SETS["paper"],
         render=RenderSettings.model_validate({}),
         compute=ComputeSettings.model_validate({}),

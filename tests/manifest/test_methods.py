@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from crossinit_batch.methods.embedding.settings import InitSettings
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.registry import presets
 from tests.helpers import manifest_folder
 from tests.helpers.manifest_folder import ADA, check_mistake, load
 
@@ -26,11 +26,11 @@ def test_methods_vary_presets(folder: Path) -> None:
         ("cross-init-fast", "cross-init-fast"),
         ("ti-names", "textual-inversion"),
     ]
-    assert methods[1].settings == PRESETS["cross-init"].model_copy(update={"regularization": 0.0})
+    assert methods[1].settings == presets()["cross-init"].model_copy(update={"regularization": 0.0})
     assert methods[2].settings.steps == 25
     assert methods[2].settings.init.names == str(folder / "names.txt") and methods[2].settings.init.vectors == 3
     assert methods[3].settings.init == InitSettings.model_validate({}) and methods[3].settings.steps == 5000
-    assert type(methods[1].settings) is type(PRESETS["cross-init"])
+    assert type(methods[1].settings) is type(presets()["cross-init"])
 
 
 def test_a_list_of_values_unfolds_into_named_methods(folder: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_list_of_values_unfolds_into_named_methods(folder: Path) -> None:
         (320, "stretch"),
     ]
     assert all(one.preset == "textual-inversion" and not one.settings.flip for one in methods[3:])
-    assert methods[0].settings == PRESETS["cross-init"].model_copy(update={"regularization": 0.0})
+    assert methods[0].settings == presets()["cross-init"].model_copy(update={"regularization": 0.0})
 
 
 MISTAKES = [

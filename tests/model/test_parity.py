@@ -21,7 +21,7 @@ from crossinit_batch.methods.embedding.conditioning import anchor_of
 from crossinit_batch.methods.embedding.initial_vector import InitialVector, initial_vector
 from crossinit_batch.methods.embedding.optimization import Optimization, Subject
 from crossinit_batch.methods.embedding.settings import EmbeddingSettings
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.registry import presets
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.source import locate_model
 from crossinit_batch.prompts import TRAINING_TEMPLATES
@@ -199,7 +199,7 @@ def _theirs(
 
 
 def _variant(preset: str, **changes: object) -> EmbeddingSettings:
-    return PRESETS[preset].model_copy(update={"steps": STEPS, "batch_size": 4, **changes})
+    return presets()[preset].model_copy(update={"steps": STEPS, "batch_size": 4, **changes})
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from crossinit_batch import layout
 from crossinit_batch.errors import RequestError
 from crossinit_batch.methods.embedding.formats import dump_learned_embeds, dump_webui
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.methods.planned import IMPORTED
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.registry import presets
 from crossinit_batch.model.source import ModelSource
 from crossinit_batch.plan.frozen import write_plan
 from crossinit_batch.plan.imported import find_artifacts, plan_imported
@@ -94,7 +94,7 @@ def test_our_folder_gives_what_has_a_receipt_with_its_methods(tmp_path: Path) ->
     write_plan(store, plan)
     for job in plan.jobs[:3]:
         store_embedding(store, plan, job)
-    store.write(f"cross-init-fast/bob/{layout.EMBEDDING_FILE}", b"half a result")
+    store.write(f"cross-init-fast/bob/{EMBEDDING_FILE}", b"half a result")
     found = find_artifacts(str(tmp_path))
     assert found.plan == plan
     assert [(one.method, one.identity) for one in found.embeddings] == [
@@ -137,5 +137,5 @@ def test_the_plan_takes_embeddings_from_their_files(tmp_path: Path) -> None:
 def test_the_plan_of_our_folder_knows_people_and_methods(tmp_path: Path) -> None:
     store_all(Store(str(tmp_path)), a_plan())
     plan = planned(tmp_path)
-    assert plan.method("cross-init").settings == PRESETS["cross-init"]
+    assert plan.method("cross-init").settings == presets()["cross-init"]
     assert plan.people["ada"].photographs[0].path == "/ada.png"

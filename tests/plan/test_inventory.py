@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from crossinit_batch import layout
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.plan.inventory import take_inventory
 from crossinit_batch.storage.store import Store
 from tests.helpers.results import a_plan, store_all, store_embedding
@@ -48,11 +49,11 @@ def test_an_embedding_without_pictures_is_pending_for_them_alone(store: Store) -
 def test_a_file_of_another_size_is_not_done(store: Store, size: int) -> None:
     plan = a_plan()
     store_all(store, plan)
-    store.write(f"cross-init/ada/{layout.EMBEDDING_FILE}", b"x" * size)
+    store.write(f"cross-init/ada/{EMBEDDING_FILE}", b"x" * size)
     store.write("cross-init/bob/images/00-a-person/000.png", b"x" * size)
     states = take_inventory(store, plan).states
     assert states[ADA].embedding == "stale"
-    assert states[ADA].why == f"missing or of another size: {layout.EMBEDDING_FILE}"
+    assert states[ADA].why == f"missing or of another size: {EMBEDDING_FILE}"
     assert states["cross-init", "bob"].pictures == {"00-a-person/001.png"}
 
 

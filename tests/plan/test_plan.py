@@ -13,7 +13,7 @@ from crossinit_batch.errors import OutputError
 from crossinit_batch.manifest.load import Identity, Manifest
 from crossinit_batch.methods.embedding.settings import EmbeddingSettings, InitSettings
 from crossinit_batch.methods.planned import LearnedMethod
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.registry import presets
 from crossinit_batch.model.source import ModelSource
 from crossinit_batch.plan.batches import with_batches
 from crossinit_batch.plan.digests import method_parts, picture_digest
@@ -82,8 +82,8 @@ def a_manifest(folder: Path, **changes: Any) -> Manifest:
         seed=0,
         identities=tuple(Identity(name, (str(folder / f"{name}.png"),)) for name in ("ada", "bob")),
         methods=(
-            LearnedMethod("paper", "cross-init", PRESETS["cross-init"]),
-            LearnedMethod("quick", "cross-init-fast", PRESETS["cross-init-fast"]),
+            LearnedMethod("paper", "cross-init", presets()["cross-init"]),
+            LearnedMethod("quick", "cross-init-fast", presets()["cross-init-fast"]),
         ),
         prompts=(Prompt("a {} person"), Prompt("a {} person on the beach")),
         render=RenderSettings(images_per_prompt=2),
@@ -105,7 +105,7 @@ def picture_digests(plan: Plan) -> list[str]:
 
 
 def with_settings(**changes: Any) -> tuple[LearnedMethod, ...]:
-    settings = EmbeddingSettings.model_validate({**dict(PRESETS["cross-init"]), **changes})
+    settings = EmbeddingSettings.model_validate({**dict(presets()["cross-init"]), **changes})
     return (LearnedMethod("paper", "cross-init", settings), LearnedMethod("quick", "cross-init", settings))
 
 
@@ -120,7 +120,7 @@ WITHOUT_PLACE = {
 
 @pytest.mark.parametrize("preset", WITHOUT_PLACE)
 def test_results_from_before_there_was_a_place_still_stand(preset: str) -> None:
-    settings = PRESETS[preset].model_copy(update={"init": InitSettings(words=("person",))})
+    settings = presets()[preset].model_copy(update={"init": InitSettings(words=("person",))})
     model = PlannedModel(settings=ModelSettings(id="demo"), revision=None, fingerprint="f" * 64, dtype="float32")
     decided = method_parts(LearnedMethod(preset, preset, settings), model, 0)
     assert digest_of("embedding", decided) == WITHOUT_PLACE[preset]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from crossinit_batch import layout
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.plan.frozen import DamagedPlan, read_plan
 from crossinit_batch.plan.inventory import take_inventory
 from crossinit_batch.report.verify import Finding, repair, verify
@@ -37,7 +38,7 @@ def test_the_digest_is_that_of_results_wherever_they_are(store: Store) -> None:
 
 
 def test_every_kind_of_damage_is_found(store: Store) -> None:
-    embedding = f"cross-init/ada/{layout.EMBEDDING_FILE}"
+    embedding = f"cross-init/ada/{EMBEDDING_FILE}"
     data = bytearray(store.read(embedding) or b"")
     data[-1] ^= 1  # the same size: only the content tells
     store.write(embedding, bytes(data))
@@ -52,7 +53,7 @@ def test_every_kind_of_damage_is_found(store: Store) -> None:
 
 def test_repair_sets_damage_aside_so_that_it_is_pending(store: Store) -> None:
     plan = a_plan()
-    name = f"cross-init/ada/{layout.EMBEDDING_FILE}"
+    name = f"cross-init/ada/{EMBEDDING_FILE}"
     good = store.read(name) or b""
     store.write(name, bytes(len(good)))
     assert take_inventory(store, plan).finished  # sizes alone do not tell
@@ -83,7 +84,7 @@ def test_a_repaired_folder_lists_what_stands_whoever_asks_for_it(store: Store) -
     assert layout.publication("initial") not in names  # it would list nothing
     plan = a_plan()
     (state,) = (state for state in take_inventory(store, plan).states.values() if state.job.identity == "ada")
-    assert state.has_embedding and lost.removeprefix("cross-init/ada/images/") not in state.pictures
+    assert state.has_artifact and lost.removeprefix("cross-init/ada/images/") not in state.pictures
 
 
 def test_pages_and_other_files_are_checked_by_the_receipts_of_their_groups(store: Store) -> None:

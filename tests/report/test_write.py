@@ -12,7 +12,9 @@ from crossinit_batch.digest import sha256
 from crossinit_batch.events import JobFailed
 from crossinit_batch.plan.inventory import take_inventory
 from crossinit_batch.plan.plan import Photograph, Plan, PlannedIdentity
-from crossinit_batch.report.write import outcomes, render_summary, report_text, write_gallery
+from crossinit_batch.report.outcomes import outcomes
+from crossinit_batch.report.write import report_text
+from crossinit_batch.report.write_gallery import render_summary, write_gallery
 from crossinit_batch.storage.store import Store
 from tests.helpers.picture_samples import picture_bytes
 from tests.helpers.results import a_plan, store_all, store_embedding

@@ -13,7 +13,7 @@ from crossinit_batch.errors import OutputError, OutputLost
 from crossinit_batch.events import Event, StorageRetried
 from crossinit_batch.storage import addresses, retry
 from crossinit_batch.storage.failures import Kind, StorageFailure
-from crossinit_batch.storage.retry import Patience, retries_told
+from crossinit_batch.storage.retry import RetryPolicy, retries_told
 from crossinit_batch.storage.store import Store, read_source
 from tests.end_to_end.small_run import SmallRun, small_values
 from tests.helpers.buckets import S3_SECRET, new_bucket, s3_environment, use
@@ -22,7 +22,7 @@ from tests.helpers.fault_proxy import FaultProxy
 
 @pytest.fixture
 def proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    monkeypatch.setattr(retry, "PATIENCE", Patience(attempts=4, first=0.02, longest=0.1))
+    monkeypatch.setattr(retry, "POLICY", RetryPolicy(attempts=4, first=0.02, longest=0.1))
     monkeypatch.setattr(addresses, "READ_SECONDS", 1)
     with FaultProxy(s3_server).running() as proxy:
         use(s3_environment(proxy.url), monkeypatch)
@@ -136,7 +136,7 @@ def test_a_bucket_that_is_not_there_is_named(proxy: FaultProxy, told: list[Stora
 
 
 def test_a_server_that_is_not_there_is_given_up(monkeypatch: pytest.MonkeyPatch, told: list[StorageRetried]) -> None:
-    monkeypatch.setattr(retry, "PATIENCE", Patience(attempts=3, first=0.01))
+    monkeypatch.setattr(retry, "POLICY", RetryPolicy(attempts=3, first=0.01))
     use(s3_environment("http://127.0.0.1:1"), monkeypatch)
     with pytest.raises(OutputError, match="cannot be written"):
         Store("s3://bucket/out").prepare()
@@ -157,7 +157,7 @@ def test_missing_credentials_are_named(proxy: FaultProxy, bucket: str, monkeypat
 
 
 def test_a_stop_ends_retries(proxy: FaultProxy, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "PATIENCE", Patience(attempts=50, first=60, longest=60, total=10**6))
+    monkeypatch.setattr(retry, "POLICY", RetryPolicy(attempts=50, first=60, longest=60, total=10**6))
     store.write("before", b"1")
     proxy.spoil("503", times=10**6)
     asked: list[bool] = []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crossinit_batch.storage.failures import Kind, kind_of, reason_of, status_of, understood
+from crossinit_batch.storage.failures import Kind, kind_of, reason_of, status_of, storage_failure
 
 
 class ClientError(Exception):
@@ -67,9 +67,9 @@ def number(name: str) -> OSError:
 )
 def test_what_kind_of_trouble_an_error_is(error: Exception, scheme: str | None, kind: Kind) -> None:
     assert kind_of(error, scheme) is kind
-    failure = understood(error, "s3://b/x", scheme)
+    failure = storage_failure(error, "s3://b/x", scheme)
     assert failure.kind is kind and failure.strerror and failure.filename == "s3://b/x"
-    assert understood(failure, "elsewhere", scheme).kind is kind
+    assert storage_failure(failure, "elsewhere", scheme).kind is kind
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ def test_what_kind_of_trouble_an_error_is(error: Exception, scheme: str | None, 
     ],
 )
 def test_a_refusal_says_what_to_set(scheme: str, variable: str) -> None:
-    assert variable in understood(PermissionError("no"), "x", scheme).hint
-    expired = understood(caused(OSError("x"), ClientError("ExpiredToken", 400)), "x", scheme)
+    assert variable in storage_failure(PermissionError("no"), "x", scheme).hint
+    expired = storage_failure(caused(OSError("x"), ClientError("ExpiredToken", 400)), "x", scheme)
     assert expired.strerror == "the credentials have expired"
 
 
@@ -94,7 +94,7 @@ def test_a_refusal_says_what_to_set(scheme: str, variable: str) -> None:
         (ValueError("too short"), "too short"),
         (ValueError(), "ValueError"),
         (RuntimeError("no way to s3://key:hush@bucket/x?sig=hush"), "no way to s3://bucket/x"),
-        (understood(TimeoutError(), "x", "s3"), "the server did not answer in time"),
+        (storage_failure(TimeoutError(), "x", "s3"), "the server did not answer in time"),
     ],
 )
 def test_reasons_are_words(error: Exception, words: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crossinit_batch import layout
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.storage.receipts import SCHEMA, Receipt, ReceiptFile, read_receipt, write_receipt
 from crossinit_batch.storage.store import Store, StoredFile
 
@@ -25,7 +25,7 @@ def a_receipt(**more: Any) -> Receipt:
         "method": "paper",
         "identity": "ada",
         "digest": "d" * 64,
-        "files": {layout.EMBEDDING_FILE: ReceiptFile(size=3, sha256="a" * 64)},
+        "files": {EMBEDDING_FILE: ReceiptFile(size=3, sha256="a" * 64)},
         "facts": {"norm": [0.5]},
         "run": {"seconds": 1.5},
     }
@@ -36,14 +36,14 @@ def test_a_receipt_is_read_as_it_was_written(store: Store) -> None:
     receipt = a_receipt()
     write_receipt(store, NAME, receipt)
     assert read_receipt(store, NAME) == receipt
-    assert receipt.files[layout.EMBEDDING_FILE].stored == StoredFile(3, "a" * 64)
+    assert receipt.files[EMBEDDING_FILE].stored == StoredFile(3, "a" * 64)
 
 
 def test_a_receipt_is_json_for_people_and_other_programs(store: Store) -> None:
     write_receipt(store, NAME, a_receipt())
     value = json.loads(store.read(NAME) or b"")
     assert value["receipt"] == SCHEMA
-    assert value["files"] == {layout.EMBEDDING_FILE: {"size": 3, "sha256": "a" * 64}}
+    assert value["files"] == {EMBEDDING_FILE: {"size": 3, "sha256": "a" * 64}}
 
 
 def test_no_receipt_reads_as_none(store: Store) -> None:
@@ -64,11 +64,9 @@ def spoiled(**changes: Any) -> bytes:
         pytest.param(spoiled(receipt=SCHEMA + 1), id="newer-schema"),
         pytest.param(spoiled(digest=None), id="no-digest"),
         pytest.param(spoiled(files={}), id="no-file"),
-        pytest.param(spoiled(files={layout.EMBEDDING_FILE: {"size": "big", "sha256": "a"}}), id="wrong-type"),
+        pytest.param(spoiled(files={EMBEDDING_FILE: {"size": "big", "sha256": "a"}}), id="wrong-type"),
         pytest.param(
-            spoiled(
-                files={name: {"size": 3, "sha256": "a"} for name in (layout.EMBEDDING_FILE, "../../../etc/passwd")}
-            ),
+            spoiled(files={name: {"size": 3, "sha256": "a"} for name in (EMBEDDING_FILE, "../../../etc/passwd")}),
             id="leaves-the-folder",
         ),
         pytest.param(spoiled(kind="soup"), id="unknown-kind"),

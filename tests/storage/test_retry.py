@@ -10,7 +10,7 @@ import pytest
 from crossinit_batch.events import Event, StorageRetried
 from crossinit_batch.storage import retry
 from crossinit_batch.storage.failures import StorageFailure
-from crossinit_batch.storage.retry import Patience, Retries, retries_told, source_retries
+from crossinit_batch.storage.retry import Retries, RetryPolicy, retries_told, source_retries
 
 STALE = OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
@@ -48,7 +48,7 @@ def test_what_may_pass_is_tried_again_after_longer_and_longer_pauses(slept: list
 
 
 def test_pauses_are_not_all_the_same() -> None:
-    pauses = [Patience().pause(3) for _ in range(20)]
+    pauses = [RetryPolicy().pause(3) for _ in range(20)]
     assert any(a != b for a, b in pairwise(pauses))
 
 
@@ -56,8 +56,8 @@ def test_attempts_and_time_are_bounded(slept: list[float], monkeypatch: pytest.M
     action = Flaky(*[STALE] * 100)
     with pytest.raises(StorageFailure, match=r"(?i)stale"):
         Retries(None).do(action, "x")
-    assert action.calls == Patience().attempts
-    monkeypatch.setattr(retry, "PATIENCE", Patience(attempts=1000, first=50, longest=50, total=100))
+    assert action.calls == RetryPolicy().attempts
+    monkeypatch.setattr(retry, "POLICY", RetryPolicy(attempts=1000, first=50, longest=50, total=100))
     clock = iter(range(0, 10**6, 40))
     monkeypatch.setattr(retry.time, "monotonic", lambda: next(clock))
     action = Flaky(*[STALE] * 1000)

@@ -20,7 +20,6 @@ EMBEDDING_FILE = "learned_embeds.safetensors"
 
 EMBEDDING_ARTIFACT = ArtifactKind(
     name="embedding",
-    plural="embeddings",
     files=(EMBEDDING_FILE,),
     reader="crossinit_batch.methods.embedding.artifact:Embedding",
     formats=("webui", "diffusers"),

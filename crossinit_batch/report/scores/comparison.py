@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from crossinit_batch.methods.planned import LearnedMethod
+from crossinit_batch.methods.planned import PlannedMethod
 from crossinit_batch.report.scores.bootstrap import Estimate, differences, estimates
 from crossinit_batch.report.scores.published import PublishedRow, published_row
 from crossinit_batch.report.scores.score_table import MEASURES, Measure, MethodScores, Portrait, ScoreTable
@@ -22,7 +22,7 @@ class MethodRow:
     """One line of Table 1; `paired` are the differences to the first method, `shared` the means where a second
     person is meant, seconds the medians of an embedding, of drawing and of judging a picture."""
 
-    method: LearnedMethod
+    method: PlannedMethod
     means: Means
     shared: Means
     paired: Means
@@ -115,7 +115,7 @@ def _paired(scores: MethodScores, first: MethodScores, prompts: Iterable[int]) -
     return dict(zip(MEASURES, differences(pairs), strict=True))
 
 
-def _row(method: LearnedMethod, scores: MethodScores, means: Means, shared: Means, paired: Means) -> MethodRow:
+def _row(method: PlannedMethod, scores: MethodScores, means: Means, shared: Means, paired: Means) -> MethodRow:
     return MethodRow(
         method=method,
         means=means,

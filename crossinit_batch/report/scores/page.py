@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from crossinit_batch import __version__, layout
-from crossinit_batch.console.tables import Outcome
 from crossinit_batch.events import JobFailed
 from crossinit_batch.plan.plan import Plan
 from crossinit_batch.report.html import page_template, whole_text
+from crossinit_batch.report.outcomes import Outcome
 from crossinit_batch.report.scores.charts import Axis, axis_over, ends
 from crossinit_batch.report.scores.comparison import Comparison, MethodRow
 from crossinit_batch.report.scores.markdown import HEADINGS, seconds
@@ -92,7 +92,5 @@ def _href(row: MethodRow, portrait: Portrait) -> str:
 
 def _source(plan: Plan, identity: str) -> str | None:
     """The small copy of a person's photograph that the gallery has."""
-    photographs = plan.people[identity].photographs
-    if not photographs or photographs[0].problem:
-        return None
-    return quote(layout.source_thumbnail(identity, photographs[0].sha256), safe="/", errors="surrogateescape")
+    name = plan.identity(identity).thumbnail
+    return quote(name, safe="/", errors="surrogateescape") if name is not None else None

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crossinit_batch.methods.planned import LearnedMethod
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.planned import PlannedMethod
+from crossinit_batch.methods.registry import presets
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ PEOPLE, PICTURES = 200, 32
 """How many faces, and how many pictures a prompt, the paper's table is over."""
 
 
-def published_row(method: LearnedMethod) -> PublishedRow | None:
+def published_row(method: PlannedMethod) -> PublishedRow | None:
     """The paper's row of a method, where it is exactly the preset that the paper's setting is."""
-    if method.settings != PRESETS.get(method.preset):
+    if method.settings != presets().get(method.preset):
         return None
     return PUBLISHED.get(method.preset)

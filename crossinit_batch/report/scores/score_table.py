@@ -14,7 +14,6 @@ from crossinit_batch.plan.inventory import Inventory
 from crossinit_batch.plan.plan import Plan
 from crossinit_batch.plan.scores import PictureScore, load_scores
 from crossinit_batch.report.scores.bootstrap import Ratio
-from crossinit_batch.storage.receipts import read_receipt
 from crossinit_batch.storage.store import Store
 
 Sum = Literal["judged", "found", "identity", "best", "prompted", "prompt"]
@@ -126,7 +125,7 @@ def _method_scores(store: Store, inventory: Inventory, method: str, rows: Mappin
             worst.append(min(alone, key=lambda portrait: portrait.score))
         if _is_unseen(plan, scores):
             unseen.append(person)
-        seconds.append(_seconds(store, state.job.key, state.seconds))
+        seconds.append(Seconds(state.seconds, state.drawing_seconds, state.judging_seconds))
     best.sort(key=lambda portrait: -portrait.score)
     worst.sort(key=lambda portrait: portrait.score)
     return MethodScores(method, sums, tuple(best), tuple(worst), tuple(unseen), tuple(seconds))
@@ -152,15 +151,3 @@ def _is_unseen(plan: Plan, scores: list[tuple[int, PictureScore]]) -> bool:
     judges = plan.judges
     expected = [score for n, score in scores if judges and judges.judges_identity(plan.prompts[n])]
     return bool(expected) and all(score.faces is None for score in expected)
-
-
-def _seconds(store: Store, key: tuple[str, str], learning: float | None) -> Seconds:
-    def each(folder: str) -> float | None:
-        receipt = read_receipt(store, f"{folder}/{layout.RECEIPT_FILE}")
-        spent = receipt.run.get("seconds") if receipt else None
-        if receipt is None or not isinstance(spent, int | float):
-            return None
-        pictures = receipt.facts.get("pictures", len(receipt.files))
-        return float(spent) / pictures if pictures else None
-
-    return Seconds(learning, each(layout.images_folder(*key)), each(layout.scores_folder(*key)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crossinit_batch import layout
-from crossinit_batch.console.tables import Outcome
 from crossinit_batch.events import JobFailed
 from crossinit_batch.plan.inventory import Inventory
+from crossinit_batch.report.outcomes import Outcome
 from crossinit_batch.report.scores.comparison import compare
 from crossinit_batch.report.scores.csv import scores_csv, summary_csv
 from crossinit_batch.report.scores.markdown import comparison_lines

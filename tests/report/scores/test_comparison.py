@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crossinit_batch.methods.planned import LearnedMethod
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.registry import presets
 from crossinit_batch.plan.inventory import take_inventory
 from crossinit_batch.plan.plan import Job
 from crossinit_batch.plan.scores import PictureScore
@@ -102,7 +102,7 @@ def test_every_person_is_a_point(comparison: Comparison) -> None:
 
 def test_the_papers_row_stands_beside_its_own_setting_alone(store: Store) -> None:
     plan = scored_plan()
-    varied = LearnedMethod("fewer", "cross-init", PRESETS["cross-init"].model_copy(update={"steps": 3}))
+    varied = LearnedMethod("fewer", "cross-init", presets()["cross-init"].model_copy(update={"steps": 3}))
     plan = plan.model_copy(
         update={
             "methods": (plan.methods[0], varied),

@@ -13,8 +13,9 @@ from crossinit_batch.plan.inventory import Inventory, take_inventory
 from crossinit_batch.plan.plan import Job, Plan
 from crossinit_batch.plan.scores import PictureScore
 from crossinit_batch.prompts import Prompt
+from crossinit_batch.report.outcomes import outcomes
 from crossinit_batch.report.scores.write import write_scores
-from crossinit_batch.report.write import outcomes, write_report
+from crossinit_batch.report.write import write_report
 from crossinit_batch.storage.store import Store
 from tests.helpers import chromium
 from tests.helpers.scored_run import PROMPTS, score, scored_plan, scored_run, show
