@@ -20,9 +20,9 @@ from peer_textual_inversion import PRECISIONS, PeerLearning
 from timed_process import Cost
 
 from crossinit_batch.images.photograph import open_photograph, square, to_samples
-from crossinit_batch.methods.registry import PRESETS
 from crossinit_batch.methods.embedding.initial_vector import initial_vector
 from crossinit_batch.methods.embedding.optimization import Optimization, Subject
+from crossinit_batch.methods.registry import PRESETS
 from crossinit_batch.model.allocator import keep_freed_memory
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.device import attention_backends

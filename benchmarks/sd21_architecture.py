@@ -74,7 +74,7 @@ def measure_whole(model: Path, scratch: Path, dtype: str, device: str | None, ph
     """Run one face on the model, and note time and memory whenever a phase ends."""
     from crossinit_batch.demo.faces import write_faces
     from crossinit_batch.engines.placement import RunOptions
-    from crossinit_batch.events import DenoiseStepDone, ArtifactDone, Event, ImagesDone, Note, RunStarted, StepDone
+    from crossinit_batch.events import ArtifactDone, DenoiseStepDone, Event, ImagesDone, Note, RunStarted, StepDone
     from crossinit_batch.manifest.load import load_manifest
     from crossinit_batch.runner.run import run_manifest
     from crossinit_batch.worker.stopping import StopRequest
@@ -114,10 +114,10 @@ def measure_half(model: Path, device: str | None, phases: Phases) -> None:
     import torch
 
     from crossinit_batch.methods.embedding.initial_vector import initial_vector
+    from crossinit_batch.methods.embedding.settings import InitSettings
     from crossinit_batch.model.base_model import BaseModel
     from crossinit_batch.model.device import choose_device
     from crossinit_batch.model.source import fetched_model
-    from crossinit_batch.methods.embedding.settings import InitSettings
     from crossinit_batch.settings import ModelSettings
 
     source = fetched_model(ModelSettings(id=str(model.resolve())))

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from crossinit_batch import events
-from crossinit_batch.events import CheckpointSaved, Event, JobFailed, RunStarted, StepDone
+from crossinit_batch.events import ArtifactDone, CheckpointSaved, Event, JobFailed, RunStarted, StepDone
 
 SAMPLES = {"str": "x", "int": 3, "float": 0.5, "tuple[str, ...]": ("ada", "bob")}
 
@@ -23,7 +23,14 @@ def test_every_event_is_frozen_and_survives_json(kind: type) -> None:
         setattr(event, dataclasses.fields(kind)[0].name, "other")
     as_dict = event.as_dict()
     assert json.loads(json.dumps(as_dict)) == as_dict
-    assert list(as_dict) == ["event", *(field.name for field in dataclasses.fields(kind))]
+    names = [event.OLD_FIELDS.get(field.name, field.name) for field in dataclasses.fields(kind)]
+    assert list(as_dict) == ["event", *names]
+
+
+def test_machines_read_the_names_that_they_always_read() -> None:
+    start = RunStarted("n", "o", "demo", "cpu", "float32", 4, 1, 8, 2, 40).as_dict()
+    assert (start["embeddings"], start["embeddings_done"]) == (4, 1)
+    assert ArtifactDone("m", "ada", 1.5).as_dict()["event"] == "embedding-done"
 
 
 def test_the_union_has_every_event_of_the_module() -> None:
@@ -62,8 +69,8 @@ def test_run_started_takes_its_fields_by_name() -> None:
         model="demo",
         device="cpu",
         dtype="float32",
-        embeddings=2,
-        embeddings_done=1,
+        artifacts=2,
+        artifacts_done=1,
         images=8,
         images_done=4,
         steps=320,

@@ -17,11 +17,19 @@ from crossinit_batch.evaluation.judges import weight_bytes
 from crossinit_batch.messages import duration
 from crossinit_batch.methods.method import LearningWork
 from crossinit_batch.methods.planned import LearnedMethod
-from crossinit_batch.model.device_speed import Device, observed, present_device, processor_name, typical_speed
+from crossinit_batch.model.device_speed import (
+    Device,
+    asked_threads,
+    cores,
+    count_gpus,
+    observed,
+    present_device,
+    processor_name,
+    typical_speed,
+)
 from crossinit_batch.model.flops import Architecture
 from crossinit_batch.plan.inventory import Inventory
 from crossinit_batch.plan.plan import JobBatch, Plan, PlannedJudges
-from crossinit_batch.plan.workers import Workers
 
 START, DECODING = "start", "decoding"
 """Names of rates; methods name those of learning, `drawing` and `judging` give the last ones."""
@@ -37,6 +45,21 @@ _OF_FACE_NETWORKS, _OF_CLIP = 100, 25
 """Operations on a picture for each byte of the weights: ArcFace's layers are used at many places, CLIP's at 50."""
 _LOOKING = 0.02
 """Seconds to read a picture, find its faces' places and cut them out."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """So many workers on so many devices of one kind, all on this machine."""
+
+    count: int = 1
+    devices: int = 1
+
+    def turns(self, device: Device, busy: int) -> float:
+        """How many times as long as alone each takes with so many busy: they take turns on a GPU, or on the cores."""
+        slots = self.devices if device.kind != "cpu" else cores() / device.threads
+        return max(busy / slots, 1.0)
+
+
 _ALONE = Workers()
 
 
@@ -225,3 +248,16 @@ def start_seconds(folder: Path, device: Device) -> float:
     """From the command until the model is loaded."""
     weights = sum(file.stat().st_size for file in folder.glob("*/*.safetensors"))
     return _IMPORTING + weights / _LOADING + (_CONTEXT if device.kind == "cuda" else 0.0)
+
+
+def likely_workers(devices: str | None, workers: int | None) -> Workers:
+    """The workers that a run with these options would have."""
+    count = len(set(devices.split(","))) if devices else max(count_gpus(), 1)
+    return Workers(workers or count, min(count, workers or count))
+
+
+def likely_device(devices: str | None, threads: int) -> Device:
+    """The device that they would compute on."""
+    if devices and devices.startswith("cpu"):
+        return Device("cpu", processor_name(), asked_threads(threads))
+    return present_device(threads)

@@ -52,7 +52,7 @@ def outcome_table(rows: Iterable[Outcome]) -> Table:
 
 def heading_of(rows: Iterable[Outcome]) -> str:
     """What the rows count, for a heading: embeddings, say, or artifacts where kinds differ."""
-    kinds = {row.kind for row in rows}
+    kinds = {row.kind for row in rows} or {"embedding"}
     return plural(kinds.pop() if len(kinds) == 1 else "artifact")
 
 

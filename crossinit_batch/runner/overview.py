@@ -22,7 +22,7 @@ from crossinit_batch.plan.make import make_plan
 from crossinit_batch.plan.schedule import batches_of
 from crossinit_batch.plan.shard import Shard
 from crossinit_batch.plan.task import JobState
-from crossinit_batch.plan.workers import likely_device, likely_workers
+from crossinit_batch.plan.estimate import likely_device, likely_workers
 from crossinit_batch.report.scores.provenance import judges_of
 from crossinit_batch.report.verify import Verification
 from crossinit_batch.storage.store import Store

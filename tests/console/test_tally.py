@@ -103,7 +103,7 @@ def test_a_lost_identity_takes_its_steps_and_images_along() -> None:
     tally.take(ArtifactDone("m", "b", 1.0))
     tally.take(JobFailed("m", "d", "personalize", "x", ""))
     assert tally.left == TimeLeft(0.0, False)
-    assert (tally.embeddings, tally.failed, tally.batches) == (1, 3, {})
+    assert (tally.artifacts, tally.failed, tally.batches) == (1, 3, {})
 
 
 def test_a_failure_in_evaluation_takes_nothing() -> None:

@@ -49,12 +49,12 @@ def test_they_start_where_the_others_do_with_the_mean_name_standing_in(both: Sma
     result, _ = both.run()
     assert result.exit_code == 0
     outside, inside = stored(both, "outside", "ada"), stored(both, "paper", "ada")
-    assert inside.stand_in is None and not torch.equal(inside.v, outside.v)
+    assert inside.anchor is None and not torch.equal(inside.v, outside.v)
     receipts = [read_receipt(both.store, f"{method}/ada/receipt.json") for method in ("paper", "outside")]
     starts = {receipt.facts["initial"] for receipt in receipts if receipt}
     assert len(starts) == 1
     start = InitialVector.load(both.store.read(starts.pop()) or b"", "start")
-    assert start is not None and outside.stand_in is not None and torch.equal(outside.stand_in, start.v_bar)
+    assert start is not None and outside.anchor is not None and torch.equal(outside.anchor, start.v_bar)
     assert receipts[1] is not None and receipts[1].facts["decided"]["settings"]["place"] == "output"
     assert receipts[0] is not None and "place" not in receipts[0].facts["decided"]["settings"]
     with_both = (both.store.read(layout.REPORT) or b"").decode()
@@ -92,7 +92,7 @@ def test_given_to_render_they_draw_the_pictures_of_their_run(both: SmallRun, tmp
                 extrema = ImageChops.difference(mine, theirs).getextrema()
             assert max(high for _, high in extrema) <= 1, name
         copied = read_embedding((drawn / method / "ada" / EMBEDDING_FILE).read_bytes(), "copied")
-        assert copied.stand_in is not None and torch.equal(copied.v, stored(both, "outside", "ada").v)
+        assert copied.anchor is not None and torch.equal(copied.v, stored(both, "outside", "ada").v)
 
 
 def test_no_other_tool_gets_them(both: SmallRun) -> None:

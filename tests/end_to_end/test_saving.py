@@ -21,7 +21,7 @@ from crossinit_batch.images.encode import read_facts
 from crossinit_batch.report.verify import verify
 from crossinit_batch.storage.receipts import read_receipt
 from crossinit_batch.worker import draw as pictures
-from crossinit_batch.worker.worker import save as picture_saver
+from crossinit_batch.worker import save as picture_saver
 from tests.end_to_end.small_run import Recorder, SmallRun, failed, work_done
 from tests.helpers.tree import tree_of
 

@@ -9,7 +9,7 @@ from crossinit_batch.errors import RequestError
 from crossinit_batch.plan.shard import Shard, parse_shard
 
 
-@pytest.mark.parametrize(("text", "share"), [("1/1", Shard(0, 1)), ("3/16", Shard(2, 16)), (" 16/16 ", Shard(15, 16))])
+@pytest.mark.parametrize(("text", "shard"), [("1/1", Shard(0, 1)), ("3/16", Shard(2, 16)), (" 16/16 ", Shard(15, 16))])
 def test_a_shard_is_counted_from_one(text: str, shard: Shard) -> None:
     assert parse_shard(text) == shard
     assert str(shard) == text.strip()

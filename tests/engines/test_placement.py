@@ -7,8 +7,8 @@ import pytest
 from crossinit_batch.engines import placement
 from crossinit_batch.engines.placement import Placement, RunOptions, place
 from crossinit_batch.errors import RequestError
+from crossinit_batch.plan.estimate import Workers
 from crossinit_batch.plan.shard import Shard
-from crossinit_batch.plan.workers import Workers
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_devices_and_workers_can_be_chosen() -> None:
     assert place(RunOptions(devices="cuda:0, cuda:3"), {}).devices == ("cuda:0", "cuda:3")
     assert place(RunOptions(devices="cuda:0,cuda:3", workers=3), {}).devices == ("cuda:0", "cuda:3", "cuda:0")
     assert place(RunOptions(workers=2), {}).devices == ("cuda:0", "cuda:1")
-    assert place(RunOptions(workers=6), {}).crew == Workers(workers=6, devices=4)
+    assert place(RunOptions(workers=6), {}).workers == Workers(6, devices=4)
     assert place(RunOptions(workers=6), {}).sharing == 2 and place(RunOptions(), {}).sharing == 1
     assert place(RunOptions(workers=6), {}).label == "2 x cuda:0, 2 x cuda:1, cuda:2, cuda:3"
 
@@ -84,7 +84,7 @@ ARRAY = {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY
 
 def test_an_array_task_uses_all_its_devices() -> None:
     placed = place(RunOptions(), ARRAY)
-    assert (placed.shard, len(placed.devices), placed.part) == (Shard(1, 3), 4, "shard-2-of-3")
+    assert (placed.shard, len(placed.devices), placed.shard_name) == (Shard(1, 3), 4, "shard-2-of-3")
     assert place(RunOptions(workers=2), ARRAY).supervised
 
 

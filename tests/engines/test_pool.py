@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crossinit_batch.engines import pool as team
+from crossinit_batch.engines import pool
 from crossinit_batch.engines.messages import Brief
 from crossinit_batch.errors import Interrupted, ModelError
 from crossinit_batch.events import ArtifactDone, JobFailed, Warned
@@ -43,22 +43,23 @@ def plan_for(names: tuple[str, ...]) -> Plan:
 
 
 class Run:
-    """A team's run over batches with these names, and what came of it."""
+    """A pool's run over batches with these names, and what came of it."""
 
     def __init__(self, folder: Path, *names: str) -> None:
         self.diary, self.plan = folder / "diary", plan_for(names)
         store = Store(str(folder / "out"))
         self.record = Recorder()
-        inventory = take_inventory(store, self.plan)
-        self.context = RunContext(self.plan, store, inventory, self.record, self.record.stop)
+        self.inventory = take_inventory(store, self.plan)
+        self.context = RunContext(self.plan, store, self.record, self.record.stop)
 
-    def go(self, *devices: str, silence: float = 60) -> Counters:
+    def go(self, *devices: str, worker_timeout: float = 60) -> Counters:
         source = ModelSource("some/model", Path("nowhere"), None, None, {})
         facts = {"diary": str(self.diary)}
         briefs = [
             Brief(self.plan, self.context.store.address, None, source, device, False, facts) for device in devices
         ]
-        return team.run_team(self.context, briefs, self.plan.batches, silence)
+        tasks = [self.inventory.task(batch) for batch in self.plan.batches]
+        return pool.run_pool(self.context, self.inventory, briefs, tasks, worker_timeout)
 
     @property
     def begun(self) -> Counter[str]:
@@ -96,7 +97,7 @@ def test_no_more_workers_start_than_there_are_batches(tmp_path: Path) -> None:
 )
 def test_a_worker_that_ends_is_replaced_and_its_batch_done_again(tmp_path: Path, name: str, how: str) -> None:
     run = Run(tmp_path, name, "ada")
-    counters = run.go("cpu", silence=5)  # starting up, which says nothing, has to take less
+    counters = run.go("cpu", worker_timeout=5)  # starting up, which says nothing, has to take less
     assert run.begun == Counter({name: 2, "ada": 1})
     assert run.done == {name, "ada"}
     assert counters.model_loads == 2
@@ -107,7 +108,7 @@ def test_a_worker_that_ends_is_replaced_and_its_batch_done_again(tmp_path: Path,
 def test_a_batch_that_kills_its_workers_is_set_aside(tmp_path: Path) -> None:
     run = Run(tmp_path, "poison", "ada", "bob")
     run.go("cpu")
-    assert run.begun == Counter({"poison": team.MOST_ATTEMPTS, "ada": 1, "bob": 1})
+    assert run.begun == Counter({"poison": pool.MOST_ATTEMPTS, "ada": 1, "bob": 1})
     assert run.done == {"ada", "bob"}
     (failure,) = run.record.of(JobFailed)  # what it said before it died is told once, and stands
     assert (failure.method, failure.identity) == ("cross-init", "poison")
@@ -126,7 +127,7 @@ def test_with_no_device_left_what_waits_has_failed(tmp_path: Path) -> None:
     failures = {failure.identity: failure.reason for failure in run.record.of(JobFailed)}
     assert failures.keys() == {"ada", "bob"}
     assert all("no device is left to do it; the last worker ended with exit code 3" in why for why in failures.values())
-    assert f"broken is given up: {team.MOST_DEATHS} workers in a row died there" in run.warnings[-1]
+    assert f"broken is given up: {pool.MOST_DEATHS} workers in a row died there" in run.warnings[-1]
 
 
 def test_what_no_worker_could_do_ends_the_run_with_its_error(tmp_path: Path) -> None:
@@ -139,14 +140,14 @@ def stop_once_begun(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
     """Ask to stop as soon as a worker has begun something."""
 
     def arrange(run: Run) -> None:
-        listen = team._Team._listen
+        listen = pool._Pool._listen
 
-        def listen_and_ask(self: team._Team, seconds: float) -> None:
+        def listen_and_ask(self: pool._Pool, seconds: float) -> None:
             listen(self, seconds)
             if run.diary.exists() and run.begun:
                 run.record.stop.ask(signal.SIGTERM)
 
-        monkeypatch.setattr(team._Team, "_listen", listen_and_ask)
+        monkeypatch.setattr(pool._Pool, "_listen", listen_and_ask)
 
     return arrange
 
@@ -161,7 +162,7 @@ def test_asked_to_stop_every_worker_says_where_it_was(tmp_path: Path, stop_once_
 def test_a_worker_that_does_not_stop_in_time_is_ended(
     tmp_path: Path, stop_once_begun: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(team, "GRACE", 0.5)
+    monkeypatch.setattr(pool, "STOP_TIMEOUT", 0.5)
     run = Run(tmp_path, "deaf")
     stop_once_begun(run)
     with pytest.raises(Interrupted, match="the worker on cpu had to be ended; its last checkpoint stands"):

@@ -55,10 +55,10 @@ def vector_of(job: Job) -> torch.Tensor:
     return torch.linspace(0.1, 1, 8).reshape(2, 4) * (1 + int(job.digest[:4], 16))
 
 
-def store_embedding(store: Store, plan: Plan, job: Job, seconds: float = 2.0, *, stand_in: bool = False) -> None:
-    """As the program leaves it: file, then receipt; with a `stand_in` as one of the text encoder's output."""
+def store_embedding(store: Store, plan: Plan, job: Job, seconds: float = 2.0, *, anchor: bool = False) -> None:
+    """As the program leaves it: file, then receipt; with a `anchor` as one of the text encoder's output."""
     folder = layout.artifact_folder(*job.key)
-    data = dump_learned_embeds(vector_of(job), job.identity, {}, torch.ones(2, 4) if stand_in else None)
+    data = dump_learned_embeds(vector_of(job), job.identity, {}, torch.ones(2, 4) if anchor else None)
     stored = store.write(f"{folder}/{EMBEDDING_FILE}", data)
     receipt = Receipt(
         kind="embedding",

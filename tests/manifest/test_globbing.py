@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from crossinit_batch.manifest.load import globbing as listings
+from crossinit_batch.manifest import globbing as listings
 from tests.helpers import manifest_folder
 from tests.helpers.manifest_folder import ids, load, problems
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crossinit_batch.errors import ManifestError
 from crossinit_batch.manifest.load import Identity, Manifest, load_manifest
-from crossinit_batch.manifest.schema import ManifestFile
+from crossinit_batch.manifest.schema import manifest_file
 from crossinit_batch.methods.planned import LearnedMethod
 from crossinit_batch.methods.registry import presets
 from crossinit_batch.prompts import PROMPT_SETS, Prompt
@@ -197,6 +197,6 @@ def test_any_words_are_a_manifest_or_an_error(folder: Path, words: list[str]) ->
 
 
 @FEW
-@given(st.dictionaries(st.sampled_from(list(ManifestFile.model_fields)), NODES))
+@given(st.dictionaries(st.sampled_from(list(manifest_file().model_fields)), NODES))
 def test_any_values_are_a_manifest_or_an_error(folder: Path, values: dict[str, Any]) -> None:
     assert loads_or_is_refused(folder, yaml.safe_dump(values, allow_unicode=True).encode("utf-8", "surrogatepass"))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from crossinit_batch.manifest.load import yaml_tree as yaml_source
+from crossinit_batch.manifest import yaml_tree as yaml_source
 from crossinit_batch.manifest.yaml_tree import parse
 
 SYNTAX = [

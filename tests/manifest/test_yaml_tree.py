@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossinit_batch.manifest.load import yaml_tree as yaml_source
+from crossinit_batch.manifest import yaml_tree as yaml_source
 from crossinit_batch.manifest.yaml_nodes import ListNode, MapNode, Node
 from crossinit_batch.manifest.yaml_tree import parse
 from crossinit_batch.storage.text_file import read_text

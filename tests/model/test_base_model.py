@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 from crossinit_batch.errors import JobError, ModelError
+from crossinit_batch.methods.denoising import Subject
 from crossinit_batch.methods.embedding.conditioning import encode_prompt
-from crossinit_batch.methods.embedding.optimization import Optimization, Subject
+from crossinit_batch.methods.embedding.optimization import Optimization
 from crossinit_batch.methods.embedding.settings import EmbeddingSettings
 from crossinit_batch.model.base_model import BaseModel, Counters
 from crossinit_batch.model.sampling import denoise
@@ -88,7 +89,7 @@ def test_a_bfloat16_unet_works_from_step_to_picture(pipeline_folder: Path) -> No
 
 def test_a_bfloat16_unet_draws_nearly_the_same(pipeline_folder: Path, model: BaseModel) -> None:
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    states = encode_prompt(model, "a photo", None)
+    states = encode_prompt(model, "a photo", None).states
     exact = model.predict_noise(latents, torch.tensor([500]), states)
     rounded = _loaded(pipeline_folder, "bfloat16").predict_noise(latents, torch.tensor([500]), states)
     assert rounded.dtype == torch.float32
@@ -285,14 +286,14 @@ def test_each_text_of_a_batch_wears_its_own_vectors_in_its_own_place(model: Base
     ids = torch.cat([caption.ids for caption in captions])
     together = model.encode_text(ids, torch.tensor([caption.slot for caption in captions]), v)
     for number, text in enumerate(texts):
-        alone = encode_prompt(model, text, v[number])
+        alone = encode_prompt(model, text, v[number]).states
         torch.testing.assert_close(together[number], alone[0], rtol=0, atol=1e-5)
 
 
 def test_a_token_embedding_worn_is_the_token_itself(model: BaseModel) -> None:
     table = model.text_encoder.get_input_embeddings().weight
     plain = model.encode_text(model.caption("a happy person", 0).ids)
-    worn = encode_prompt(model, "a {} person", table[model.token_ids("happy")])
+    worn = encode_prompt(model, "a {} person", table[model.token_ids("happy")]).states
     assert torch.equal(plain, worn)
 
 

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from crossinit_batch.methods.denoising import Subject
 from crossinit_batch.methods.embedding.conditioning import encode_prompt
-from crossinit_batch.methods.embedding.optimization import Optimization, Subject
+from crossinit_batch.methods.embedding.optimization import Optimization
 from crossinit_batch.methods.embedding.settings import EmbeddingSettings
 from crossinit_batch.model import compilation
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.compilation import (
+    Work,
     can_compile,
     compile_unet,
     compiled_folder,
@@ -22,18 +24,16 @@ from crossinit_batch.model.compilation import (
     is_rounding,
     what_pays,
 )
-from crossinit_batch.model.device_speed import Device
+from crossinit_batch.model.conditioning import Conditioning
 from crossinit_batch.model.sampling import denoise
 from crossinit_batch.model.source import fetched_model
-from crossinit_batch.plan.estimate import TimeEstimate
 from crossinit_batch.settings import ModelSettings, RenderSettings
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def work_of(learning: float, drawing: float, workers: int = 1) -> TimeEstimate:
-    longest = (learning + drawing) / workers
-    return TimeEstimate(Device("cuda", "NVIDIA H200"), 20.0, learning, drawing, 0.0, longest, workers, True)
+def work_of(learning: float, drawing: float, workers: int = 1) -> dict[Work, float]:
+    return {"learning": learning / workers, "drawing": drawing / workers}
 
 
 def test_long_work_is_compiled_and_short_work_never(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def _learned(model: BaseModel) -> Tensor:
 
 def _drawn(model: BaseModel) -> Tensor:
     empty = encode_prompt(model, "", None)
-    states = torch.cat([encode_prompt(model, text, None) for text in ("a person", "a sad person", "a beach")])
+    states = Conditioning.stack([encode_prompt(model, text, None) for text in ("a person", "a sad person", "a beach")])
     latents = denoise(model, states, empty, [1, 2, 3], RenderSettings(steps=10))
     assert latents is not None
     return latents

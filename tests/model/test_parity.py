@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from crossinit_batch.methods.denoising import Subject
 from crossinit_batch.methods.draws import StepDraws, draw_step
 from crossinit_batch.methods.embedding.conditioning import anchor_of
 from crossinit_batch.methods.embedding.initial_vector import InitialVector, initial_vector
-from crossinit_batch.methods.embedding.optimization import Optimization, Subject
+from crossinit_batch.methods.embedding.optimization import Optimization
 from crossinit_batch.methods.embedding.settings import EmbeddingSettings
 from crossinit_batch.methods.registry import presets
 from crossinit_batch.model.base_model import BaseModel
@@ -164,8 +165,8 @@ def _ours(folder: Path, settings: EmbeddingSettings, pictures: list[np.ndarray])
     views = [_view(picture, mirrored) for picture in pictures for mirrored in (0, 1)]
     moments = [model.encode_image(torch.from_numpy(view.transpose(2, 0, 1).copy())[None]) for view in views]
     mean, std = (torch.cat(parts).unflatten(0, (-1, 2)) for parts in zip(*moments, strict=True))
-    subjects, stand_in = [Subject(IDENTITY, mean, std)], anchor_of(settings, start)
-    optimization = Optimization(model, subjects, start.v_init, settings, SEED, stand_in=stand_in)
+    subjects, anchor = [Subject(IDENTITY, mean, std)], anchor_of(settings, start)
+    optimization = Optimization(model, subjects, start.v_init, settings, SEED, anchor=anchor)
     assert optimization.run(lambda _step, _loss: True)
     return optimization.snapshot().v[0], start
 

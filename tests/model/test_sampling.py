@@ -13,6 +13,7 @@ from torch import Tensor
 
 from crossinit_batch.methods.embedding.conditioning import encode_prompt
 from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.conditioning import Conditioning
 from crossinit_batch.model.micro_batch import MicroBatch
 from crossinit_batch.model.sampling import denoise
 from crossinit_batch.model.source import locate_model
@@ -34,9 +35,9 @@ def _settings(**changes: Any) -> RenderSettings:
     return RenderSettings(**{"steps": 3, **changes})
 
 
-def _drawn(model: BaseModel, states: list[Tensor], seeds: list[int], settings: RenderSettings) -> Tensor:
+def _drawn(model: BaseModel, states: list[Conditioning], seeds: list[int], settings: RenderSettings) -> Tensor:
     empty = encode_prompt(model, settings.negative_prompt, None)
-    latents = denoise(model, torch.cat(states), empty, seeds, settings)
+    latents = denoise(model, Conditioning.stack(states), empty, seeds, settings)
     assert latents is not None
     return latents
 
@@ -114,12 +115,12 @@ def test_drawing_can_be_given_up_after_any_step(model: BaseModel) -> None:
 
 
 def test_a_prompt_is_encoded_with_and_without_a_person(model: BaseModel) -> None:
-    nobody = encode_prompt(model, "a photo", None)
+    nobody = encode_prompt(model, "a photo", None).states
     assert nobody.shape == (1, 77, 32)
     assert not nobody.requires_grad
-    assert torch.equal(encode_prompt(model, "a photo", _v()), nobody)
-    assert torch.equal(encode_prompt(model, "a {} photo", None), nobody)
-    assert not torch.equal(encode_prompt(model, "a {} photo", _v()), nobody)
+    assert torch.equal(encode_prompt(model, "a photo", _v()).states, nobody)
+    assert torch.equal(encode_prompt(model, "a {} photo", None).states, nobody)
+    assert not torch.equal(encode_prompt(model, "a {} photo", _v()).states, nobody)
 
 
 def test_guidance_in_the_first_steps_only_asks_the_unet_less_and_starts_the_same(model: BaseModel) -> None:

@@ -76,7 +76,7 @@ def _ours(folder: Path, prompt: str, settings: RenderSettings, seeds: list[int],
     model = _model(folder)
     states = encode_prompt(model, prompt, _embedding(model.width, tokens))
     empty = encode_prompt(model, settings.negative_prompt, None)
-    latents = denoise(model, states.expand(len(seeds), -1, -1), empty, seeds, settings)
+    latents = denoise(model, states.repeated(len(seeds)), empty, seeds, settings)
     assert latents is not None
     return list(model.decode(latents))
 

@@ -11,8 +11,8 @@ import torch
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.flops import Architecture
 from crossinit_batch.model.source import ModelSource, fetched_model
+from crossinit_batch.plan import batch_sizes
 from crossinit_batch.plan.batch_sizes import chosen_sizes, decoded_together, learning_bytes, weight_bytes
-from crossinit_batch.plan.plan import batch_sizes
 from crossinit_batch.settings import ComputeSettings, ModelSettings
 from tests.helpers.results import a_plan
 from tests.model.test_flops import SD21

@@ -9,12 +9,13 @@ import pytest
 
 from crossinit_batch.evaluation.judges import weight_bytes
 from crossinit_batch.model.device_speed import Device, remember
+from crossinit_batch.plan import estimate as workers
 from crossinit_batch.plan.batches import with_batches
 from crossinit_batch.plan.estimate import (
     DECODING,
-    LEARNING,
     START,
     Work,
+    Workers,
     drawing,
     estimate,
     expected_of,
@@ -23,21 +24,20 @@ from crossinit_batch.plan.estimate import (
 )
 from crossinit_batch.plan.inventory import take_inventory
 from crossinit_batch.plan.judges import planned_judges
-from crossinit_batch.plan.plan import Plan, crew
-from crossinit_batch.plan.workers import Workers
+from crossinit_batch.plan.plan import Plan
 from crossinit_batch.settings import DEMO_EVALUATION, EvaluationSettings, IdentitySettings
 from crossinit_batch.storage.store import Store
 from tests.helpers.results import a_plan
 
 DEVICE, PROCESSOR = Device("cuda", "NVIDIA H200"), Device("cpu", "Some Processor")
-WORK = Work(embeddings=2, pictures=4, optimisation_samples=5120, denoising_samples=400)
-NOTHING = Work(0, 0, 0, 0)
+WORK = Work(artifacts=2, learning={"learning": 5120}, pictures=4, denoising_samples=400)
+NOTHING = Work(0, {}, 0, 0)
 
 
 def paced(plan: Plan, device: Device, **seconds: float) -> None:
     """An earlier run on the device has left these seconds a piece."""
     names = {
-        "learning": LEARNING["input"],
+        "learning": "learning",
         "drawing": drawing(plan),
         "decoding": DECODING,
         "judging": judging(plan.judges),
@@ -62,7 +62,7 @@ def test_an_earlier_run_on_the_device_is_believed(pipeline_folder: Path) -> None
 
 
 def test_the_estimate_grows_with_the_work_but_not_its_start(pipeline_folder: Path) -> None:
-    plan, double = a_plan(), Work(4, 8, 10240, 800)
+    plan, double = a_plan(), Work(4, {"learning": 10240}, 8, 800)
     one, two = (estimate(plan, [work], pipeline_folder, DEVICE) for work in (WORK, double))
     assert two.device_seconds == pytest.approx(2 * one.device_seconds)
     assert two.start == one.start > 5
@@ -80,7 +80,7 @@ def test_a_start_that_was_seen_is_believed(pipeline_folder: Path) -> None:
 def test_workers_divide_the_batches_and_the_last_one_counts(pipeline_folder: Path) -> None:
     plan = a_plan()
     paced(plan, DEVICE, learning=0.01, drawing=0.02, decoding=0.5)
-    works = [Work(1, 0, samples, 0) for samples in (8000, 8000, 1000)]
+    works = [Work(1, {"learning": samples}, 0, 0) for samples in (8000, 8000, 1000)]
     alone = estimate(plan, works, pipeline_folder, DEVICE)
     assert (alone.workers, alone.device_seconds, alone.longest) == (1, pytest.approx(170), pytest.approx(170))
     two = estimate(plan, works, pipeline_folder, DEVICE, Workers(2, 2))
@@ -94,8 +94,8 @@ def test_workers_that_share_a_device_wait_for_each_other(
     pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = a_plan()
-    monkeypatch.setattr(crew, "cores", lambda: 2)
-    works = [Work(1, 0, 1000, 0)] * 4
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    works = [Work(1, {"learning": 1000}, 0, 0)] * 4
     for device, places in ((DEVICE, Workers(4, 2)), (PROCESSOR, Workers(4, 1))):
         paced(plan, device, learning=0.01)
         assert estimate(plan, works, pipeline_folder, device, places).longest == pytest.approx(20)
@@ -119,11 +119,12 @@ def test_learning_in_the_output_does_not_pass_the_encoder(pipeline_folder: Path,
     slow, fast = plan.methods
     assert slow.settings
     there = replace(slow, settings=slow.settings.model_copy(update={"place": "output"}))
+    outer = "learning-in-the-output"
     plan = plan.model_copy(update={"methods": (there, fast)})
     work = work_left(take_inventory(Store(str(tmp_path)), plan))
-    assert (work.optimisation_samples, work.output_samples) == (2 * (320 + 25) * 8, 2 * 320 * 8)
-    alike = Work(4, 0, work.optimisation_samples, 0)
-    outside = Work(4, 0, work.optimisation_samples, 0, output_samples=work.output_samples)
+    assert work.learning == {outer: 2 * 320 * 8, "learning": 2 * 25 * 8}
+    alike = Work(4, {"learning": work.optimisation_samples}, 0, 0)
+    outside = Work(4, work.learning, 0, 0)
     for device in (DEVICE, PROCESSOR):
         inside, out = (estimate(plan, [one], pipeline_folder, device).learning for one in (alike, outside))
         assert 0.3 * inside < out < inside
@@ -156,7 +157,7 @@ def test_what_is_left_is_counted_batch_by_batch(pipeline_folder: Path, tmp_path:
     paced(plan, DEVICE, learning=0.01, drawing=0.001, decoding=0.001)
     inventory = take_inventory(Store(str(tmp_path)), plan)
     batches = with_batches(plan, inventory.pending, None).batches
-    assert [work_left(inventory, batch).embeddings for batch in batches] == [1, 1]
+    assert [work_left(inventory, batch).artifacts for batch in batches] == [1, 1]
     assert expected_of(inventory, batches, pipeline_folder, DEVICE, Workers(2, 2)).longest == pytest.approx(
         25.6 + 0.2 + 0.002
     )
@@ -166,10 +167,10 @@ def test_what_is_left_is_counted_batch_by_batch(pipeline_folder: Path, tmp_path:
 def test_a_precision_left_to_the_program_is_the_devices(pipeline_folder: Path) -> None:
     plan = a_plan()
     left = plan.model_copy(update={"model": plan.model.model_copy(update={"dtype": "auto"})})
-    remember(DEVICE, plan.model.fingerprint, "bfloat16", LEARNING["input"], 10.0, 1000)
-    assert estimate(left, [Work(1, 0, 100, 0)], pipeline_folder, DEVICE).learning == pytest.approx(1.0)
-    remember(PROCESSOR, plan.model.fingerprint, "float32", LEARNING["input"], 20.0, 1000)
-    assert estimate(left, [Work(1, 0, 100, 0)], pipeline_folder, PROCESSOR).learning == pytest.approx(2.0)
+    remember(DEVICE, plan.model.fingerprint, "bfloat16", "learning", 10.0, 1000)
+    assert estimate(left, [Work(1, {"learning": 100}, 0, 0)], pipeline_folder, DEVICE).learning == pytest.approx(1.0)
+    remember(PROCESSOR, plan.model.fingerprint, "float32", "learning", 20.0, 1000)
+    assert estimate(left, [Work(1, {"learning": 100}, 0, 0)], pipeline_folder, PROCESSOR).learning == pytest.approx(2.0)
 
 
 def test_larger_pictures_have_a_pace_of_their_own(pipeline_folder: Path) -> None:

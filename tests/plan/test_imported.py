@@ -29,7 +29,7 @@ def put(folder: Path, *names: str) -> None:
 
 
 def found_in(folder: Path, **options: bool) -> list[tuple[str, str]]:
-    return [(one.method, one.identity) for one in find_artifacts(str(folder), **options).embeddings]
+    return [(one.method, one.identity) for one in find_artifacts(str(folder), **options).artifacts]
 
 
 def test_single_files_are_named_by_stem_or_folder(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_our_folder_gives_what_has_a_receipt_with_its_methods(tmp_path: Path) ->
     store.write(f"cross-init-fast/bob/{EMBEDDING_FILE}", b"half a result")
     found = find_artifacts(str(tmp_path))
     assert found.plan == plan
-    assert [(one.method, one.identity) for one in found.embeddings] == [
+    assert [(one.method, one.identity) for one in found.artifacts] == [
         ("cross-init-fast", "ada"), ("cross-init", "ada"), ("cross-init", "bob"),
     ]  # fmt: skip
 
@@ -138,4 +138,4 @@ def test_the_plan_of_our_folder_knows_people_and_methods(tmp_path: Path) -> None
     store_all(Store(str(tmp_path)), a_plan())
     plan = planned(tmp_path)
     assert plan.method("cross-init").settings == presets()["cross-init"]
-    assert plan.people["ada"].photographs[0].path == "/ada.png"
+    assert plan.identity("ada").photographs[0].path == "/ada.png"

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 
 from crossinit_batch import layout
-from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.plan.inventory import take_inventory
 from crossinit_batch.storage.store import Store
 from tests.helpers.results import a_plan, store_all, store_embedding
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> Store:
 def test_of_an_empty_folder_everything_is_new(store: Store) -> None:
     plan = a_plan()
     inventory = take_inventory(store, plan)
-    assert {state.embedding for state in inventory.states.values()} == {"new"}
+    assert {state.artifact for state in inventory.states.values()} == {"new"}
     assert inventory.pending == [(job, True) for job in plan.jobs]
     assert not inventory.finished and inventory.orphans == ()
 
@@ -52,7 +52,7 @@ def test_a_file_of_another_size_is_not_done(store: Store, size: int) -> None:
     store.write(f"cross-init/ada/{EMBEDDING_FILE}", b"x" * size)
     store.write("cross-init/bob/images/00-a-person/000.png", b"x" * size)
     states = take_inventory(store, plan).states
-    assert states[ADA].embedding == "stale"
+    assert states[ADA].artifact == "stale"
     assert states[ADA].why == f"missing or of another size: {EMBEDDING_FILE}"
     assert states["cross-init", "bob"].pictures == {"00-a-person/001.png"}
 
@@ -60,7 +60,7 @@ def test_a_file_of_another_size_is_not_done(store: Store, size: int) -> None:
 def test_a_stale_embedding_says_what_has_changed(store: Store) -> None:
     store_all(store, a_plan())
     state = take_inventory(store, a_plan(seed=7)).states[ADA]
-    assert (state.embedding, state.why) == ("stale", "seed 0 → 7")
+    assert (state.artifact, state.why) == ("stale", "seed 0 → 7")
     assert state.pictures == frozenset()
 
 
@@ -91,7 +91,7 @@ def test_orphans_are_folders_with_a_receipt_that_no_job_has(store: Store) -> Non
 def test_checkpoints_are_named(store: Store) -> None:
     name = layout.checkpoint("c" * 64)
     store.write(name, b"")
-    assert take_inventory(store, a_plan()).checkpoints == (name,)
+    assert take_inventory(store, a_plan()).checkpoints == [name]
 
 
 def test_the_folder_is_listed_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -233,7 +233,7 @@ def test_a_photograph_counts_by_its_bytes(tmp_path: Path) -> None:
 def test_a_photograph_that_cannot_be_read_is_planned_with_the_reason(tmp_path: Path) -> None:
     manifest = a_manifest(tmp_path)
     (tmp_path / "bob.png").unlink()
-    (photograph,) = make_plan(manifest, SOURCE, "float32").people["bob"].photographs
+    (photograph,) = make_plan(manifest, SOURCE, "float32").identity("bob").photographs
     assert photograph.problem == "cannot be read: no such file or directory"
 
 

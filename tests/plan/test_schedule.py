@@ -23,8 +23,8 @@ def uneven_plan() -> Plan:
 def test_learning_counts_forward_and_backward_and_drawing_forward() -> None:
     plan = plan_for(("ada",))
     (batch,) = plan.batches
-    pictures = 2 * 50 * 2  # with guidance two samples a step
-    assert cost_of(plan, batch) == 320 * 8 * 3 + pictures
+    pictures = 10 * 2 * 50 * 2  # with guidance two samples a step; in tenths of passes
+    assert cost_of(plan, batch) == 320 * 8 * 21 + pictures
     assert cost_of(plan, batch.model_copy(update={"work": "render"})) == pictures
 
 

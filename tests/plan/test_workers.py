@@ -8,14 +8,14 @@ import pytest
 
 from crossinit_batch.model import device_speed
 from crossinit_batch.model.device_speed import Device
-from crossinit_batch.plan.plan import crew
-from crossinit_batch.plan.workers import Workers, likely_device, likely_workers
+from crossinit_batch.plan import estimate as workers
+from crossinit_batch.plan.estimate import Workers, likely_device, likely_workers
 
 CPU, GPU = Device("cpu", "Some Processor"), Device("cuda", "NVIDIA H200")
 
 
 def test_workers_take_turns_where_there_are_more_than_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "cores", lambda: 4)
+    monkeypatch.setattr(workers, "cores", lambda: 4)
     assert [Workers(8, 1).turns(CPU, busy) for busy in (1, 4, 6)] == [1, 1, 1.5]
     assert Workers(4, 1).turns(Device("cpu", "Some Processor", threads=4), 3) == 3
     assert [Workers(8, 4).turns(GPU, busy) for busy in (1, 4, 8)] == [1, 1, 2]

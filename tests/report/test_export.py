@@ -10,7 +10,7 @@ from crossinit_batch.errors import EmbeddingError, RequestError
 from crossinit_batch.methods.embedding.formats import read_embedding
 from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.plan.frozen import write_plan
-from crossinit_batch.report.export import FORMATS, export_artifacts
+from crossinit_batch.report.export import export_artifacts, formats
 from crossinit_batch.storage.store import Store
 from tests.helpers.results import a_plan, store_all, store_embedding, vector_of
 
@@ -40,7 +40,7 @@ def test_diffusers_folders_hold_one_token_each(store: Store, tmp_path: Path) -> 
     assert found.token == "<bob>" and torch.equal(found.v, vector_of(plan.jobs[1]))
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", formats())
 def test_several_methods_have_a_folder_each(store: Store, form: str) -> None:
     store_all(store, a_plan(methods=("cross-init", "cross-init-fast")))
     written = export_artifacts(store, form, None).written
@@ -57,12 +57,12 @@ def test_only_what_is_done_is_exported(store: Store, tmp_path: Path) -> None:
     assert export_artifacts(store, "webui", str(tmp_path / "e")).written == (str(tmp_path / "e/bob.safetensors"),)
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", formats())
 def test_what_lives_in_the_encoders_output_is_left_out_and_alone_refused(store: Store, form: str) -> None:
     plan = a_plan(methods=("cross-init", "cross-init-fast"))
     write_plan(store, plan)
     for job in plan.jobs[2:]:
-        store_embedding(store, plan, job, stand_in=True)
+        store_embedding(store, plan, job, anchor=True)
     with pytest.raises(RequestError, match="lives in the text encoder's output") as caught:
         export_artifacts(store, form, None)
     assert "render --embeddings" in caught.value.hint
@@ -70,7 +70,7 @@ def test_what_lives_in_the_encoders_output_is_left_out_and_alone_refused(store: 
         store_embedding(store, plan, job)
     exported = export_artifacts(store, form, None)
     assert len(exported.written) == 2 and all("/cross-init/" in path for path in exported.written)
-    assert exported.left_out == ("cross-init-fast",)
+    assert list(exported.left_out) == ["cross-init-fast"]
 
 
 def test_a_damaged_embedding_is_not_passed_on(store: Store) -> None:

@@ -33,16 +33,16 @@ def test_outcomes_count_what_stands_and_what_failed(store: Store) -> None:
     store_embedding(store, plan, plan.jobs[2], seconds=5.0)
     fast_failed = JobFailed("cross-init-fast", "bob", "photograph", "why", "what")
     first, second = outcomes(take_inventory(store, plan), [fast_failed])
-    assert (first.embeddings_done, first.embeddings_failed, first.embeddings_total) == (2, 0, 2)
+    assert (first.artifacts_done, first.artifacts_failed, first.artifacts_total) == (2, 0, 2)
     assert (first.images_done, first.images_total, first.median_seconds) == (4, 4, 2.0)
-    assert (second.embeddings_done, second.embeddings_failed, second.embeddings_total) == (1, 1, 2)
+    assert (second.artifacts_done, second.artifacts_failed, second.artifacts_total) == (1, 1, 2)
     assert (second.images_done, second.images_total, second.median_seconds) == (0, 4, 5.0)
 
 
 def test_a_failure_while_drawing_is_no_failed_embedding(store: Store) -> None:
     store_all(store, a_plan())
     failure = JobFailed("cross-init", "ada", "render", "why", "what")
-    assert outcomes(take_inventory(store, a_plan()), [failure])[0].embeddings_failed == 0
+    assert outcomes(take_inventory(store, a_plan()), [failure])[0].artifacts_failed == 0
 
 
 def test_the_report_says_what_was_asked_and_what_came_out(store: Store) -> None:

@@ -32,11 +32,11 @@ def store(tmp_path: Path) -> Store:
 
 def test_work_is_counted_in_samples_of_the_unet(store: Store) -> None:
     plan = a_plan(methods=("cross-init", "cross-init-fast"))
-    assert work_left(take_inventory(store, plan)) == Work(4, 8, 2 * (320 + 25) * 8, 8 * 50 * 2)
+    assert work_left(take_inventory(store, plan)) == Work(4, {"learning": 2 * (320 + 25) * 8}, 8, 8 * 50 * 2)
     store_embedding(store, plan, plan.jobs[0])
-    assert work_left(take_inventory(store, plan)) == Work(3, 8, (320 + 2 * 25) * 8, 8 * 50 * 2)
+    assert work_left(take_inventory(store, plan)) == Work(3, {"learning": (320 + 2 * 25) * 8}, 8, 8 * 50 * 2)
     store_all(store, plan)
-    assert work_left(take_inventory(store, plan)) == Work(0, 0, 0, 0)
+    assert work_left(take_inventory(store, plan)) == Work(0, {}, 0, 0)
 
 
 def test_without_guidance_a_step_is_one_sample(store: Store) -> None:

@@ -38,7 +38,7 @@ def test_handlers_come_back_after_an_error() -> None:
 def test_the_second_signal_ends_the_process_at_once(first: signal.Signals, second: signal.Signals) -> None:
     code = (
         "import os, time\n"
-        "from crossinit_batch import stopping\n"
+        "from crossinit_batch.worker import stopping\n"
         "stop = stopping.StopRequest()\n"
         "with stop.listening():\n"
         f"    os.kill(os.getpid(), {int(first)})\n"

@@ -91,7 +91,7 @@ def test_diffusers_loads_our_folder_without_arguments(pipeline: StableDiffusionP
 def test_what_lives_in_the_encoders_output_keeps_its_stand_in_and_its_place(tmp_path: Path) -> None:
     data = dump_learned_embeds(V, "ada", METADATA, 2 * V)
     found = read_embedding(data, "ada")
-    assert torch.equal(found.v, V) and found.stand_in is not None and torch.equal(found.stand_in, 2 * V)
+    assert torch.equal(found.v, V) and found.anchor is not None and torch.equal(found.anchor, 2 * V)
     assert (found.token, found.metadata) == ("<ada>", METADATA)
     (tmp_path / "ada.safetensors").write_bytes(data)
     with safe_open(tmp_path / "ada.safetensors", framework="pt") as file:
@@ -101,7 +101,7 @@ def test_what_lives_in_the_encoders_output_keeps_its_stand_in_and_its_place(tmp_
 def test_a_file_that_says_nothing_of_a_place_is_of_the_encoders_input() -> None:
     for metadata in (METADATA, {**METADATA, "place": "input"}):
         found = read_embedding(dump_learned_embeds(V, "ada", metadata), "ada")
-        assert found.stand_in is None and found.metadata == METADATA
+        assert found.anchor is None and found.metadata == METADATA
 
 
 def test_diffusers_refuses_what_lives_in_the_encoders_output(pipeline: StableDiffusionPipeline, tmp_path: Path) -> None:

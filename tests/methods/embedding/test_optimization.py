@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from crossinit_batch.methods.embedding.optimization import Optimization, Progress, Subject, regularizer
+from crossinit_batch.methods.denoising import Subject
+from crossinit_batch.methods.embedding.optimization import STATE, Optimization, Progress, regularizer
 from crossinit_batch.methods.embedding.settings import EmbeddingSettings
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.micro_batch import MicroBatch
@@ -20,6 +21,7 @@ from crossinit_batch.model.source import locate_model
 from crossinit_batch.prompts import TRAINING_TEMPLATES
 from crossinit_batch.settings import ModelSettings
 from crossinit_batch.storage.tensor_file import TensorFileError
+from crossinit_batch.worker.checkpoint import dump_checkpoint, load_checkpoint
 
 NAMES = ("ada", "bob", "cy", "dee", "eve", "fay", "gus", "hal")
 
@@ -51,9 +53,9 @@ def _settings(**changes: object) -> EmbeddingSettings:
 
 
 def _learned(
-    model: BaseModel, subjects: Sequence[Subject], settings: EmbeddingSettings, stand_in: Tensor | None = None
+    model: BaseModel, subjects: Sequence[Subject], settings: EmbeddingSettings, anchor: Tensor | None = None
 ) -> Progress:
-    optimization = Optimization(model, subjects, _start(), settings, seed=3, stand_in=stand_in)
+    optimization = Optimization(model, subjects, _start(), settings, seed=3, anchor=anchor)
     assert optimization.run(lambda _step, _loss: True)
     return optimization.snapshot()
 
@@ -105,8 +107,8 @@ def test_the_denoising_loss_by_hand(
     monkeypatch.setattr(model, "predict_noise", half)
     subjects = [_subject("ada"), _subject("bob", photographs=3)]
     optimization = Optimization(model, subjects, _start(2, model.width), _settings(), seed=3)
-    draws = optimization._draws(4)
-    loss, gradient = optimization.loss_and_gradient(draws)
+    draws = optimization.denoising.draws(4)
+    loss, gradient = optimization.denoising.loss_and_gradient(optimization.v, draws)
 
     alphas = model.noise_scheduler.alphas_cumprod
     noisy = []
@@ -226,7 +228,7 @@ def test_in_the_output_the_encoder_reads_every_caption_once_however_many_steps(m
     captions = len(TRAINING_TEMPLATES["face"])
     for steps in (1, 40):
         before = replace(model.counters)
-        final = _learned(model, [_subject("ada"), _subject("bob")], _settings(steps=steps), _stand_in())
+        final = _learned(model, [_subject("ada"), _subject("bob")], _settings(steps=steps), _anchor())
         assert model.counters.text_encodes - before.text_encodes == captions
         assert model.counters.unet_forwards - before.unet_forwards == steps * 4
     assert (final.v - _start()).abs().max() > 1e-3
@@ -236,33 +238,33 @@ def test_in_the_output_the_encoder_reads_every_caption_once_however_many_steps(m
 def test_in_the_output_what_stands_in_matters_and_the_start_is_v_init(model: BaseModel) -> None:
     """The same start and draws: another stand-in is another context for v, and none at all another method."""
     before, steps = _start(), _settings()
-    ours = _learned(model, [_subject("ada")], steps, _stand_in())
+    ours = _learned(model, [_subject("ada")], steps, _anchor())
     assert ours.losses[0, 0, 1] == 0 and (ours.v[0] - before).norm() > 0
-    assert (ours.v - _learned(model, [_subject("ada")], steps, 2 * _stand_in()).v).abs().max() > 1e-6
+    assert (ours.v - _learned(model, [_subject("ada")], steps, 2 * _anchor()).v).abs().max() > 1e-6
     assert (ours.v - _learned(model, [_subject("ada")], steps).v).abs().max() > 1e-4
 
 
 def test_in_the_output_an_identity_learns_the_same_alone_among_eight_and_in_parts(model: BaseModel) -> None:
     settings, people = _settings(steps=10), [_subject(name) for name in NAMES]
-    together = _learned(model, people, settings, _stand_in())
-    alone = _learned(model, [_subject("dee")], settings, _stand_in())
+    together = _learned(model, people, settings, _anchor())
+    alone = _learned(model, [_subject("dee")], settings, _anchor())
     torch.testing.assert_close(alone.v[0], together.v[NAMES.index("dee")], rtol=0, atol=1e-5)
-    parts = _learned(replace(model, learning=MicroBatch(3)), people, settings, _stand_in())
+    parts = _learned(replace(model, learning=MicroBatch(3)), people, settings, _anchor())
     torch.testing.assert_close(parts.v, together.v, rtol=0, atol=1e-5)
 
 
 def test_in_the_output_a_run_that_is_cut_ends_bit_for_bit_as_one_that_is_not(model: BaseModel) -> None:
     subjects, settings = [_subject("ada"), _subject("bob", 2)], _settings(steps=12)
-    whole = _learned(model, subjects, settings, _stand_in())
-    first = Optimization(model, subjects, _start(), settings, seed=3, stand_in=_stand_in())
+    whole = _learned(model, subjects, settings, _anchor())
+    first = Optimization(model, subjects, _start(), settings, seed=3, anchor=_anchor())
     first.run(lambda step, _loss: step < 5)
-    progress = Progress.load(first.snapshot().dump(["a", "b"]), "checkpoint", ["a", "b"])
-    second = Optimization(model, subjects, _start(), settings, 3, progress, _stand_in())
+    progress = _restored(_dumped(first.snapshot(), ["a", "b"]), ["a", "b"])
+    second = Optimization(model, subjects, _start(), settings, 3, progress, _anchor())
     assert second.run(lambda _step, _loss: True)
     assert _parts(second.snapshot()) == _parts(whole)
 
 
-def _stand_in() -> Tensor:
+def _anchor() -> Tensor:
     return 0.1 * torch.randn(2, 32, generator=torch.Generator().manual_seed(98))
 
 
@@ -314,14 +316,23 @@ def test_a_run_that_is_cut_and_goes_on_ends_bit_for_bit_as_one_that_is_not(model
     first = Optimization(model, subjects, _start(), settings, seed=3)
     assert not first.run(lambda step, _loss: step < 11)
     assert first.step == 11
-    data = first.snapshot().dump(["a", "b"])
-    progress = Progress.load(data, "checkpoint", ["a", "b"])
+    data = _dumped(first.snapshot(), ["a", "b"])
+    progress = _restored(data, ["a", "b"])
     assert progress is not None
     assert progress.step == 11
     second = Optimization(model, subjects, _start(), settings, seed=3, progress=progress)
     assert second.run(lambda _step, _loss: True)
     assert second.step == 30
     assert _parts(second.snapshot()) == _parts(whole)
+
+
+def _dumped(progress: Progress, jobs: list[str]) -> bytes:
+    return dump_checkpoint(progress.tensors(), STATE, jobs)
+
+
+def _restored(data: bytes, jobs: list[str]) -> Progress | None:
+    tensors = load_checkpoint(data, "checkpoint", STATE, jobs)
+    return Progress(**tensors) if tensors is not None else None
 
 
 def _parts(progress: Progress) -> dict[str, bytes]:
@@ -342,7 +353,7 @@ def test_a_failure_outlives_a_cut(model: BaseModel) -> None:
     sick = Subject("ada", _subject("ada").mean * math.nan, _subject("ada").std)
     first = Optimization(model, [sick, _subject("bob")], _start(), _settings(), seed=3)
     first.run(lambda step, _loss: step < 3)
-    progress = Progress.load(first.snapshot().dump(["a", "b"]), "checkpoint", ["a", "b"])
+    progress = _restored(_dumped(first.snapshot(), ["a", "b"]), ["a", "b"])
     second = Optimization(model, [sick, _subject("bob")], _start(), _settings(), seed=3, progress=progress)
     second.run(lambda _step, _loss: True)
     assert second.snapshot().failed_at.tolist() == [0, -1]
@@ -350,18 +361,18 @@ def test_a_failure_outlives_a_cut(model: BaseModel) -> None:
 
 def test_progress_before_the_first_step_can_be_stored_too() -> None:
     start = Progress.start(_start(), 3)
-    found = Progress.load(start.dump(["a"]), "checkpoint", ["a"])
+    found = _restored(_dumped(start, ["a"]), ["a"])
     assert found is not None
     assert found.step == 0
     assert _parts(found) == _parts(start)
 
 
 def test_progress_of_other_jobs_is_not_taken_and_damaged_progress_is_refused() -> None:
-    data = Progress.start(_start(), 2).dump(["a", "b"])
-    assert Progress.load(data, "checkpoint", ["b", "a"]) is None
-    assert Progress.load(data, "checkpoint", ["a"]) is None
+    data = _dumped(Progress.start(_start(), 2), ["a", "b"])
+    assert _restored(data, ["b", "a"]) is None
+    assert _restored(data, ["a"]) is None
     with pytest.raises(TensorFileError, match="checkpoint"):
-        Progress.load(data[:-7], "checkpoint", ["a", "b"])
+        _restored(data[:-7], ["a", "b"])
 
 
 def test_a_finished_optimization_does_no_step(model: BaseModel) -> None:
