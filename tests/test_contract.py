@@ -58,8 +58,8 @@ def test_a_module_imports_only_from_wings_below_its_own(file: Path) -> None:
         for line, name in imports(file)
         if not may_import(wing, file, name)
     ]
-    order = f"{wing} may import from the wings after it in {' > '.join(RANKS)}" if wing else "the top folder may import no wing"
-    assert not wrong, "\n".join([*wrong, order])
+    order = f"{wing} may import from the wings after it in {' > '.join(RANKS)}"
+    assert not wrong, "\n".join([*wrong, order if wing else "the top folder may import no wing"])
 
 
 def test_every_folder_is_a_wing_that_has_its_rank() -> None:

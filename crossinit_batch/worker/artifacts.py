@@ -63,7 +63,7 @@ def store_artifact(context: RunContext, job: Job, learned: Learned, run: dict[st
         run=run,
     )
     write_receipt(context.store, receipt_name, receipt)
-    context.report(ArtifactDone(*job.key, run["seconds"]))
+    context.report(ArtifactDone(*job.key, run["seconds"], kind.name))
 
 
 def import_artifacts(context: RunContext, model: BaseModel, task: Task) -> None:
