@@ -11,8 +11,8 @@ import torch
 from crossinit_batch.engines.launcher import Launch, find_launch, find_shard
 from crossinit_batch.errors import RequestError
 from crossinit_batch.model.device import all_devices, choose_device, known_device
-from crossinit_batch.plan.shard import Shard, parse_shard
 from crossinit_batch.plan.estimate import Workers
+from crossinit_batch.plan.shard import Shard, parse_shard
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from crossinit_batch.errors import RequestError
 from crossinit_batch.manifest.paths import Refused, local_path, problem_of_text
 from crossinit_batch.manifest.reader import Reader
 from crossinit_batch.manifest.schema import ManifestHead
-from crossinit_batch.manifest.yaml_nodes import MapNode, Node
+from crossinit_batch.manifest.yaml_tree import MapNode, Node
 from crossinit_batch.messages import quoted
 from crossinit_batch.settings import (
     DEMO_EVALUATION,
@@ -22,7 +22,7 @@ from crossinit_batch.settings import (
 
 
 def read_evaluation(reader: Reader, node: Node | None, head: ManifestHead, folder: Path) -> EvaluationSettings | None:
-    """The judges' settings; what is not given is the bundled judge for the demo model, else CLIP alone."""
+    """The judges' settings; what is not set is the bundled judge for the demo model, else CLIP alone."""
     if node is None or reader.bad(node) or head.evaluate is None:
         return None
     if head.evaluate == "demo":
@@ -52,31 +52,31 @@ def _identity(
     if settings is None or not isinstance(node, MapNode):
         return settings
     paths = {}
-    for word, read in (("weights", recogniser_place), ("detector", judge_file)):
-        place = node.values.get(word)
-        if place is None or reader.bad(place):
+    for word, read in (("weights", recogniser_path), ("detector", judge_file)):
+        at = node.values.get(word)
+        if at is None or reader.bad(at):
             continue
         try:
             paths[word] = read(getattr(settings, word), folder)
         except Refused as error:
-            reader.report(place, f"evaluate.identity.{word}", str(error))
+            reader.report(at, f"evaluate.identity.{word}", str(error))
     return settings.model_copy(update=paths)
 
 
 def _prompt(reader: Reader, node: Node | None, settings: PromptSettings | None, folder: Path) -> PromptSettings | None:
     if settings is None or not isinstance(node, MapNode):
         return settings
-    place = node.values.get("model")
-    if place is None or reader.bad(place):
+    at = node.values.get("model")
+    if at is None or reader.bad(at):
         return settings
     try:
         return settings.model_copy(update={"model": clip_model(settings.model, folder)})
     except Refused as error:
-        reader.report(place, "evaluate.prompt.model", str(error))
+        reader.report(at, "evaluate.prompt.model", str(error))
         return settings
 
 
-def recogniser_place(name: str, folder: Path) -> str:
+def recogniser_path(name: str, folder: Path) -> str:
     """A network's file, or an insightface pack's folder, as an absolute path; Refused where it is none.
 
     A pack's bare name is looked for where insightface keeps them: models/ in $INSIGHTFACE_HOME or ~/.insightface.
@@ -140,7 +140,7 @@ def evaluation_of_options(
         if recogniser is not None:
             found = judge_file(detector, folder) if detector is not None else ""
             identity = IdentitySettings.from_options(
-                weights=recogniser_place(recogniser, folder), detector=found, layout=layout
+                weights=recogniser_path(recogniser, folder), detector=found, layout=layout
             )
         prompt = PromptSettings() if clip is None else PromptSettings(model=clip_model(clip, folder))
     except Refused as error:

@@ -20,7 +20,7 @@ from crossinit_batch.storage.failures import reason_of
 from crossinit_batch.storage.retry import source_retries
 
 _FEW = 4
-"""Paths of one folder that are looked up one by one; from the next on, one listing tells of all."""
+"""Paths of one folder that are looked up one by one; from the next on, all are looked up in one listing."""
 
 
 class Listings(ABC):

@@ -10,15 +10,14 @@ from typing import Any
 from crossinit_batch.errors import ManifestError
 from crossinit_batch.manifest.evaluation import read_evaluation
 from crossinit_batch.manifest.globbing import LocalListings
-from crossinit_batch.manifest.identities import Identity, read_people
+from crossinit_batch.manifest.identities import Identity, read_identities
 from crossinit_batch.manifest.methods import read_methods
 from crossinit_batch.manifest.naming import id_of, problem_of_id
 from crossinit_batch.manifest.paths import Refused, local_path, location, problem_of_text
 from crossinit_batch.manifest.prompts import problem_of_spec, prompts_path, read_prompt_file, read_prompt_list
 from crossinit_batch.manifest.reader import Reader
 from crossinit_batch.manifest.schema import ManifestHead, manifest_file
-from crossinit_batch.manifest.yaml_nodes import ListNode, MapNode, Node
-from crossinit_batch.manifest.yaml_tree import parse
+from crossinit_batch.manifest.yaml_tree import ListNode, MapNode, Node, parse
 from crossinit_batch.messages import quoted
 from crossinit_batch.methods.planned import LearnedMethod
 from crossinit_batch.methods.registry import presets
@@ -129,7 +128,7 @@ class _Loader:
     def identities(self, values: Any) -> tuple[Identity, ...]:
         node = self.root.values.get("identities")
         if isinstance(node, ListNode) and isinstance(values, list):
-            return read_people(self.reader, node, values, self.folder)
+            return read_identities(self.reader, node, values, self.folder)
         return ()
 
     def methods(self, values: Any) -> tuple[LearnedMethod, ...]:
@@ -158,9 +157,9 @@ class _Loader:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be made, since a part of its path is a file."""
-    for part in (folder, *folder.parents):
-        if part.is_dir():
+    """Refuse a folder that cannot be made, since what should be a folder above it is a file."""
+    for path in (folder, *folder.parents):
+        if path.is_dir():
             return
-        if part.exists():
-            raise Refused(f"{quoted(str(part))} is a file, not a folder")
+        if path.exists():
+            raise Refused(f"{quoted(str(path))} is a file, not a folder")

@@ -11,7 +11,7 @@ from crossinit_batch.manifest.naming import problem_of_method_name
 from crossinit_batch.manifest.paths import Refused, local_path, problem_of_text
 from crossinit_batch.manifest.reader import BAD, Reader
 from crossinit_batch.manifest.schema import MethodEntry, nested
-from crossinit_batch.manifest.yaml_nodes import ListNode, MapNode, Node, TextNode
+from crossinit_batch.manifest.yaml_tree import ListNode, MapNode, Node, TextNode
 from crossinit_batch.messages import did_you_mean, quoted, unknown
 from crossinit_batch.methods.planned import LearnedMethod
 from crossinit_batch.methods.registry import presets

@@ -1,4 +1,4 @@
-"""The naming of people and methods: names that are folders on every system, and ids made of file names."""
+"""The naming of identities and methods: names that are folders on every system, and ids made of file names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A place that a manifest names: `${VAR}` and ~ filled in, then an absolute path or a URL we can read."""
+"""A path or URL that a manifest names: `${VAR}` and ~ filled in, then an absolute path or a URL we can read."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def location(text: str, folder: Path) -> str:
     """The absolute path or the URL that a manifest means; Refused when it cannot be used."""
     if "${" in _VARIABLE.sub("", text):
         raise Refused(f"{quoted(text)} has ${{ without a variable's name and a closing }}")
-    place = _VARIABLE.sub(_variable, text)
-    if trouble := problem_of_text(place):
-        raise Refused(f"{quoted(text)}: {trouble}" if text != place else trouble)
-    if is_chained(place):
-        raise Refused(f"{quoted(place)} is a chain of URLs (::), which is not read here: give one path or URL")
-    if scheme := scheme_of(place):
-        return _url(place, scheme)
-    return local_path(place, folder)
+    path = _VARIABLE.sub(_variable, text)
+    if trouble := problem_of_text(path):
+        raise Refused(f"{quoted(text)}: {trouble}" if text != path else trouble)
+    if is_chained(path):
+        raise Refused(f"{quoted(path)} is a chain of URLs (::), which is not read here: give one path or URL")
+    if scheme := scheme_of(path):
+        return _url(path, scheme)
+    return local_path(path, folder)
 
 
 def local_path(text: str, folder: Path) -> str:

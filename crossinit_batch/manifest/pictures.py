@@ -24,19 +24,19 @@ class PictureFiles:
 
     def find(self, text: str) -> list[str]:
         """Absolute paths or URLs, a pattern's in natural order; Refused where there is nothing to use."""
-        place = location(text, self.folder)
-        listings = self.remote if "://" in place else self.local
-        if is_pattern(place) and (listings is self.remote or self.local.look(place) != "file"):
-            return self._matches(text, place)
-        kind = listings.kind(place)
+        path = location(text, self.folder)
+        listings = self.remote if "://" in path else self.local
+        if is_pattern(path) and (listings is self.remote or self.local.look(path) != "file"):
+            return self._matches(text, path)
+        kind = listings.kind(path)
         if kind is None:
-            raise Refused(f"there is no file {quoted(text)}: {quoted(place)}")
+            raise Refused(f"there is no file {quoted(text)}: {quoted(path)}")
         if kind in ("folder", "link"):
             pattern = quoted(text.rstrip("/") + "/*")
             raise Refused(f"{quoted(text)} is a folder: write {pattern} for its pictures")
         if kind == "other":
             raise Refused(f"{quoted(text)} is not a regular file")
-        return [place]
+        return [path]
 
     def _matches(self, text: str, pattern: str) -> list[str]:
         """The pictures that a pattern matches; Refused if none."""

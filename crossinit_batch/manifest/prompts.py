@@ -8,8 +8,7 @@ from pathlib import Path
 from crossinit_batch.errors import ManifestError, Problem, RequestError
 from crossinit_batch.manifest.reader import BAD, Reader
 from crossinit_batch.manifest.schema import PromptEntry
-from crossinit_batch.manifest.yaml_nodes import ListNode, MapNode, Node, found
-from crossinit_batch.manifest.yaml_tree import parse
+from crossinit_batch.manifest.yaml_tree import ListNode, MapNode, Node, found, parse
 from crossinit_batch.messages import did_you_mean, quoted
 from crossinit_batch.prompts import PROMPT_SETS, SLOT, Prompt, problem_of
 from crossinit_batch.storage.text_file import read_text
@@ -70,16 +69,16 @@ def read_prompt_list(reader: Reader, node: ListNode, key: str) -> tuple[Prompt, 
     for i, item in enumerate(node.items):
         here = f"{key}[{i}]"
         entry = reader.read(item, str | PromptEntry, here)
-        place: Node = item.values.get("prompt", item) if isinstance(item, MapNode) else item
-        if entry is BAD or reader.bad(place):
+        at: Node = item.values.get("prompt", item) if isinstance(item, MapNode) else item
+        if entry is BAD or reader.bad(at):
             continue
         prompt = Prompt(entry) if isinstance(entry, str) else Prompt(entry.prompt, entry.category)
         trouble = problem_of(prompt.text) or _repeated(prompt.text, prompts)
         if trouble:
-            reader.report(place, here, trouble)
+            reader.report(at, here, trouble)
         elif any(unicodedata.category(character) == "Cc" for character in prompt.category):
             reader.report(item, f"{here}.category", "the category has a control character or a line break")
-        prompts.setdefault(prompt.text, place.line)
+        prompts.setdefault(prompt.text, at.line)
         kept.append(prompt)
     if not node.items:
         reader.report(node, key, "the list of prompts is empty")
@@ -110,7 +109,7 @@ def _repeated(prompt: str, lines: dict[str, int]) -> str | None:
 
 
 def prompts_path(spec: str, folder: Path) -> Path:
-    """Where a spec that is a file lies."""
+    """The path of a spec that is a file."""
     try:
         return folder / Path(spec).expanduser()
     except RuntimeError:  # ~name of a user who does not exist

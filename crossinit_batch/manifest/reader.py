@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from crossinit_batch.manifest.yaml_nodes import ListNode, MapNode, Node, Source, TextNode, found
+from crossinit_batch.manifest.yaml_tree import ListNode, MapNode, Node, Source, TextNode, found
 from crossinit_batch.messages import complaint, did_you_mean, quoted, unknown
 
 BAD: Final = object()
-"""Stands for a value that was wrong and is already reported."""
+"""Instead of a value that was wrong, which is already reported."""
 
 _EXPECTED = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -68,9 +68,9 @@ class Reader:
         """The values of a mapping's known keys, and the keys that unknown ones were probably meant to be."""
         known, meant = _fields(model), set()
         names = tuple(known)
-        strangers = [word for word in node.values if word not in known]
-        for word in strangers:
-            few = len(strangers) <= 20  # a guess takes a while
+        unknown_keys = [word for word in node.values if word not in known]
+        for word in unknown_keys:
+            few = len(unknown_keys) <= 20  # guessing is slow
             if few and (close := did_you_mean(word, names)):
                 meant.add(close)
             message = unknown(word, names, "key") if few else f"unknown key {quoted(word)}"
@@ -91,14 +91,14 @@ class Reader:
                 return model.model_validate(good)
             except ValidationError as error:
                 # Of a union every branch complains; one of the wrong kind of value has the least to say.
-                details, told = error.errors(include_url=False), set()
+                details, reported = error.errors(include_url=False), set()
                 for detail in sorted(details, key=lambda one: one["type"].endswith("_type")):
                     word = str(detail["loc"][0]) if detail["loc"] else ""
                     if detail["type"] == "missing" and word in {*values, *meant}:
                         continue
-                    if not (detail["type"].endswith("_type") and word in told):
+                    if not (detail["type"].endswith("_type") and word in reported):
                         self._report(detail, node, key)
-                    told.add(word)
+                    reported.add(word)
                     good.pop(word, None)
         return BAD
 

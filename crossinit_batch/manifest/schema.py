@@ -95,7 +95,7 @@ def _entry_of(method: Method[Any]) -> type[MethodEntry]:
 
 
 class ManifestHead(Settings):
-    """All of a manifest that stands for itself: what is not a list to be expanded."""
+    """All of a manifest but the lists that are expanded: identities, methods and prompts."""
 
     version: int = Field(1, description="The version of this format.", json_schema_extra={"const": 1})
     name: Id = Field(default_factory=str, description="The run's name; absent, the manifest's file name.")
@@ -158,7 +158,7 @@ def manifest_schema() -> dict[str, Any]:
 
 
 def _wrap_references(schema: Any) -> None:
-    """Draft 7 ignores what stands beside a $ref, so move the reference into an allOf."""
+    """Draft 7 ignores what is beside a $ref, so move the reference into an allOf."""
     if isinstance(schema, dict):
         if "$ref" in schema and len(schema) > 1:
             schema["allOf"] = [{"$ref": schema.pop("$ref")}]

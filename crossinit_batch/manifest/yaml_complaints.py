@@ -1,4 +1,4 @@
-"""A YAML parser's complaint in our words, at the place where a person would mend it."""
+"""A YAML parser's complaint in our words, at the line and column where a user would mend it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem
 
 
 def _message(complaint: str, rows: list[str], line: int, column: int, since: int) -> str:
-    """Our words for a complaint at a place in these rows; `since` is the line where what is open began."""
+    """Our words for a complaint at a position in these rows; `since` is the line where what is open began."""
     row = rows[line - 1] if line <= len(rows) else ""
     if "cannot start any token" in complaint:
         here = row[column - 1 : column]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from crossinit_batch import layout
 from crossinit_batch.engines.dispatch import run_tasks
@@ -157,8 +157,9 @@ class Execution:
             failed = tuple(unresolved(inventory, counts.failures))
             with closing(self.store):
                 self._record(inventory, failed, ended=True, summary=summary)
-            names = [*inventory.files, layout.shard_record(self.shard.name)]
-            records = read_records(self.store, inventory.plan, dict.fromkeys(names))
+            # Listed after our own record is there: of shards that end together the last to write sees all.
+            inventory = replace(inventory, files=self.store.listing())
+            records = read_records(self.store, inventory.plan, inventory.files)
             closed = inventory.finished or all_have_ended(records, self.shard)
             if closed:
                 close_again(self.store, inventory)

@@ -14,7 +14,15 @@ from crossinit_batch.manifest.load import Manifest
 from crossinit_batch.messages import count, plural, printable
 from crossinit_batch.model.source import locate_model
 from crossinit_batch.plan.batches import idle_workers, with_batches
-from crossinit_batch.plan.estimate import TimeEstimate, Work, expected_of, learning_rates, work_left
+from crossinit_batch.plan.estimate import (
+    TimeEstimate,
+    Work,
+    expected_of,
+    learning_rates,
+    likely_device,
+    likely_workers,
+    work_left,
+)
 from crossinit_batch.plan.frozen import DamagedPlan, frozen_plan, read_plan
 from crossinit_batch.plan.inventory import Inventory, take_inventory
 from crossinit_batch.plan.judges import planned_judges
@@ -22,7 +30,6 @@ from crossinit_batch.plan.make import make_plan
 from crossinit_batch.plan.schedule import batches_of
 from crossinit_batch.plan.shard import Shard
 from crossinit_batch.plan.task import JobState
-from crossinit_batch.plan.estimate import likely_device, likely_workers
 from crossinit_batch.report.scores.provenance import judges_of
 from crossinit_batch.report.verify import Verification
 from crossinit_batch.storage.store import Store

@@ -41,7 +41,7 @@ class Worker:
     ) -> None:
         """`source` is None where nothing is to be learned or drawn; `load_model` loads it in BaseModel's stead."""
         self.context, self.source, self.device, self.counters = context, source, device, counters
-        self._load_model = load_model or BaseModel.load
+        self._load_model = load_model
         self.scoring = Scoring(context, device, counters)
         if device.type == "cpu":
             keep_freed_memory()
@@ -50,7 +50,8 @@ class Worker:
     def model(self) -> BaseModel:
         """The base model, loaded when something is to be learned or drawn."""
         assert self.source is not None
-        model = self._load_model(self.source, self.device, self.context.plan.model.dtype, self.counters)
+        load = self._load_model or BaseModel.load
+        model = load(self.source, self.device, self.context.plan.model.dtype, self.counters)
         keep_start(self.context, self.device)
         set_up(model, self.context)
         warn_of_cut_prompts(model, self.context)

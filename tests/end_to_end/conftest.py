@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crossinit_batch.cli import main
+from crossinit_batch.engines import local
 from crossinit_batch.model.base_model import BaseModel, Counters
 from crossinit_batch.model.micro_batch import MicroBatch
+from crossinit_batch.worker.worker import Worker
 from tests.end_to_end.small_run import PEOPLE, Answer, Ask, SmallRun, small_values
 from tests.helpers.picture_samples import picture_bytes
 
@@ -25,18 +28,16 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
 
     The weights are frozen, and test_store shows what is flushed when.
     """
-    load = BaseModel.load
 
-    def remembered(source: Any, device: Any, dtype: str, counters: Counters | None = None) -> BaseModel:
+    def remembered(source: Any, device: Any, dtype: str, counters: Counters) -> BaseModel:
         key = (source.fingerprint, str(device), dtype)
         if key not in _models:
-            _models[key] = load(source, device, dtype)
-        counters = counters or Counters()
+            _models[key] = BaseModel.load(source, device, dtype)
         counters.model_loads += 1
         fresh = {work: MicroBatch() for work in ("learning", "drawing", "decoding")}
         return replace(_models[key], counters=counters, checked_sizes=set(), **fresh)
 
-    monkeypatch.setattr(BaseModel, "load", remembered)
+    monkeypatch.setattr(local, "Worker", partial(Worker, load_model=remembered))
     monkeypatch.setattr("os.fsync", lambda _descriptor: None)
     monkeypatch.setenv("CROSSINIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
@@ -44,16 +45,12 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def counters(monkeypatch: pytest.MonkeyPatch) -> Counters:
     """What all runs of a test have done together."""
-    shared = Counters()
-    load = BaseModel.load
+    shared, make = Counters(), local.Worker
 
-    def counted(*arguments: Any, **options: Any) -> BaseModel:
-        model = load(*arguments, **options)
-        shared.model_loads += 1
-        model.counters = shared
-        return model
+    def counted(context: Any, source: Any, device: Any, _counters: Counters) -> Worker:
+        return make(context, source, device, shared)
 
-    monkeypatch.setattr(BaseModel, "load", counted)
+    monkeypatch.setattr(local, "Worker", counted)
     return shared
 
 

@@ -106,7 +106,7 @@ def small_values(model: Path, people: Iterable[str] = PEOPLE, **more: Any) -> di
 def work_done(record: Recorder) -> tuple[int, int]:
     """Embeddings and pictures that a run made."""
     (end,) = record.of(RunFinished)
-    return end.embeddings, end.images
+    return end.artifacts, end.images
 
 
 def failed(record: Recorder) -> list[tuple[str, str, str]]:

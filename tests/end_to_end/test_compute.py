@@ -15,8 +15,9 @@ from crossinit_batch.events import StepDone, Warned
 from crossinit_batch.methods.embedding.formats import read_embedding
 from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.plan import batch_sizes
 from crossinit_batch.plan.frozen import read_plan
-from crossinit_batch.plan.plan import Plan, batch_sizes
+from crossinit_batch.plan.plan import Plan
 from crossinit_batch.runner import resolve as settling
 from crossinit_batch.settings import ComputeSettings
 from crossinit_batch.storage.receipts import read_receipt

@@ -160,7 +160,7 @@ def test_evaluate_scores_a_folder_without_its_model(small: SmallRun, judges: dic
     result = evaluate(small.store, settings, record, record.stop, RunOptions("cpu"))
     assert result.exit_code == 0 and scored(record) == 24
     (start,) = record.of(RunStarted)
-    assert (start.embeddings, start.images, start.steps, start.scores) == (0, 0, 0, 24)
+    assert (start.artifacts, start.images, start.steps, start.scores) == (0, 0, 0, 24)
     for name in ("paper/ada", "quick/cy"):
         assert small.store.read(f"{name}/scores/scores.csv") == evaluated.store.read(f"{name}/scores/scores.csv")
     plan = read_plan(small.store)

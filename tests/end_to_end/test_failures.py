@@ -19,6 +19,7 @@ from crossinit_batch.engines.placement import RunOptions
 from crossinit_batch.errors import ModelError, OutputError, OutputLost
 from crossinit_batch.events import JobFailed, StepDone
 from crossinit_batch.manifest.load import load_manifest
+from crossinit_batch.methods.denoising import DenoisingLoss
 from crossinit_batch.methods.embedding.optimization import Optimization
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.report.verify import repair, verify
@@ -128,16 +129,22 @@ def test_a_photograph_that_cannot_be_read_when_planning_fails_alone(
 def test_a_loss_that_is_not_finite_fails_alone_and_is_never_stored(
     small: SmallRun, monkeypatch: pytest.MonkeyPatch, number: float
 ) -> None:
-    computed = Optimization.loss_and_gradient
+    computed, drawn = DenoisingLoss.loss_and_gradient, DenoisingLoss.draws
+    steps: list[int] = []
 
-    def spoil(self: Optimization, draws: Any) -> Any:
-        loss, gradient = computed(self, draws)
-        factor = [number if s.identity == "ada" and self.step == 1 else 1.0 for s in self.subjects]
+    def remember(self: DenoisingLoss, step: int) -> Any:
+        steps.append(step)
+        return drawn(self, step)
+
+    def spoil(self: DenoisingLoss, v: Any, draws: Any) -> Any:
+        loss, gradient = computed(self, v, draws)
+        factor = [number if s.identity == "ada" and steps[-1] == 1 else 1.0 for s in self.subjects]
         return loss * torch.tensor(factor), gradient
 
     small.at("whole").run()
     with monkeypatch.context() as patch:
-        patch.setattr(Optimization, "loss_and_gradient", spoil)
+        patch.setattr(DenoisingLoss, "draws", remember)
+        patch.setattr(DenoisingLoss, "loss_and_gradient", spoil)
         result, record = small.run()
     row = assert_only(small, result, record, "ada", "optimisation")
     assert row["reason"] == "the loss was not finite at step 2" and "learning rate" in row["hint"]

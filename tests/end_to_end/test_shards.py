@@ -32,15 +32,15 @@ def test_shards_in_any_order_leave_what_one_run_leaves(
 ) -> None:
     results = [run_shard(small, f"{number}/{len(order)}") for number in order]
     assert [result.exit_code for result in results] == [0] * len(order)
-    assert [result.assembled for result in results[:-1]] == [False] * (len(order) - 1) or len(order) == 5
-    assert results[-1].assembled and results[-1].inventory.finished
+    assert [result.closed for result in results[:-1]] == [False] * (len(order) - 1) or len(order) == 5
+    assert results[-1].closed and results[-1].inventory.finished
     assert tree_of(small.store) == tree_of(finished.store)
     assert verify(small.store).findings == ()
 
 
 def test_the_number_of_shards_may_change_on_the_way(small: SmallRun, finished: SmallRun) -> None:
     run_shard(small, "1/3")
-    assert not run_shard(small, "2/2").assembled
+    assert not run_shard(small, "2/2").closed
     result, _ = small.resume()
     assert result.exit_code == 0
     assert tree_of(small.store) == tree_of(finished.store)
@@ -50,9 +50,9 @@ def test_a_shard_that_is_stopped_goes_on_where_it_was(small: SmallRun, finished:
     record = Recorder(when=lambda event, count: isinstance(event, StepDone) and count == 2)
     with pytest.raises(Interrupted, match="stopped at step 2"):
         run_shard(small, "1/2", record)
-    assert not run_shard(small, "2/2").assembled  # though nothing else is at work: the first has not ended
+    assert not run_shard(small, "2/2").closed  # though nothing else is at work: the first has not ended
     again = Recorder()
-    assert run_shard(small, "1/2", again).assembled
+    assert run_shard(small, "1/2", again).closed
     assert again.of(StepDone)[0].step == 3
     assert tree_of(small.store) == tree_of(finished.store)
 
@@ -64,7 +64,7 @@ def test_shards_and_runs_that_meet_in_a_bucket(small: SmallRun, finished: SmallR
 
     def meet(event: Event, count: int) -> bool:
         if isinstance(event, StepDone) and count == 2 and not met:
-            met.append(run_shard(far, "2/2").assembled)
+            met.append(run_shard(far, "2/2").closed)
             for way, holder in (
                 ("1/2", r"shard-1-of-2\)"),
                 (None, r"shard-1-of-2\)"),
@@ -75,7 +75,7 @@ def test_shards_and_runs_that_meet_in_a_bucket(small: SmallRun, finished: SmallR
                     run_manifest(load_manifest(far.save()), other, other.stop, RunOptions("cpu", shard=way))
         return False
 
-    assert run_shard(far, "1/2", Recorder(when=meet)).assembled and met == [False]
+    assert run_shard(far, "1/2", Recorder(when=meet)).closed and met == [False]
     assert not [name for name in far.store.listing() if name.startswith(layout.LEASES)]
     assert {**tree_of(far.store), layout.MANIFEST: ""} == {**tree_of(finished.store), layout.MANIFEST: ""}
     assert verify(far.store).findings == ()
@@ -85,7 +85,7 @@ def test_a_shard_counts_its_own_part(small: SmallRun) -> None:
     record = Recorder()
     run_shard(small, "2/4", record)
     (started,) = record.of(RunStarted)
-    assert (started.name, started.embeddings, started.images) == ("small, shard 2/4", 2, 4)
+    assert (started.name, started.artifacts, started.images) == ("small, shard 2/4", 2, 4)
 
 
 def test_what_fails_in_one_shard_is_in_the_last_ones_report(small: SmallRun) -> None:
@@ -125,7 +125,7 @@ def test_two_shards_at_once_and_nobody_else(small: SmallRun) -> None:
     assert "shard-1-of-2 is at work here" in answers["count"] and "3/3 divides the run otherwise" in answers["count"]
     assert f"in use by {us}" in answers["whole"]
     assert "shard-1-of-2 is at work here by another plan" in answers["edited"] and "seed" in answers["edited"]
-    assert result.exit_code == 0 and result.assembled
+    assert result.exit_code == 0 and result.closed
 
 
 def test_a_report_can_be_had_before_the_end(ask: Ask, small: SmallRun) -> None:

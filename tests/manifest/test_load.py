@@ -172,7 +172,7 @@ NODES = st.recursive(
 
 
 def loads_or_is_refused(folder: Path, data: bytes) -> bool:
-    """Whether it is a manifest, or an error whose problems stand somewhere and can be printed."""
+    """Whether it is a manifest, or an error whose problems have a position and can be printed."""
     (folder / "any.yaml").write_bytes(data)
     try:
         return isinstance(load_manifest(folder / "any.yaml"), Manifest)

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossinit_batch.manifest import yaml_tree as yaml_source
-from crossinit_batch.manifest.yaml_nodes import ListNode, MapNode, Node
-from crossinit_batch.manifest.yaml_tree import parse
+from crossinit_batch.manifest.yaml_tree import ListNode, MapNode, Node, Source, TextNode, found, parse
 from crossinit_batch.storage.text_file import read_text
 
 
@@ -51,6 +50,27 @@ def test_several_refusals_come_at_once_and_the_rest_is_still_read() -> None:
 def test_the_key_of_a_refusal_is_its_path() -> None:
     source = parse("a:\n  - {x: 1}\n  - {y: [1, &z 2]}\n", "m")
     assert source.problems[0].key == "a[1].y[1]"
+
+
+@pytest.mark.parametrize(("text", "null"), [("", True), ("~", True), ("null", True), ("'null'", False), ("no", False)])
+def test_null_is_only_what_yaml_calls_so(text: str, null: bool) -> None:
+    root = parse(f"a: {text}", "m").root
+    assert isinstance(root, MapNode)
+    value = root.values["a"]
+    assert isinstance(value, TextNode)
+    assert value.null is null
+
+
+def test_what_was_found_is_said_in_words() -> None:
+    assert found(TextNode("x", 1, 1)) == "'x'" and found(TextNode("", 1, 1, plain=False)) == "''"
+    assert found(TextNode("", 1, 1)) == "nothing"
+    assert (found(ListNode(1, 1)), found(MapNode(1, 1))) == ("a list", "a mapping")
+
+
+def test_a_problem_is_placed_where_its_node_is() -> None:
+    source = Source("m.yaml")
+    source.report(ListNode(3, 5), "a[1]", "is bad")
+    assert [str(problem) for problem in source.problems] == ["m.yaml:3:5: a[1]: is bad"]
 
 
 BOMBS = {

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 
 from crossinit_batch import layout
+from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.plan.inventory import take_inventory
 from crossinit_batch.storage.store import Store
 from tests.helpers.results import a_plan, store_all, store_embedding

@@ -18,9 +18,9 @@ CHANNELS = 4
 SCHEDULE = Schedule(steps=1600, batch_size=12, learning_rate=2e-3, weight_decay=1e-4)
 """Encoder and decoder, on pieces of pictures: a quarter of the work, and colours and edges are alike everywhere."""
 WHOLE = Schedule(steps=2400, batch_size=12, learning_rate=1.2e-3, weight_decay=1e-4, average=0.98)
-"""Both on whole pictures, since the norms see a whole picture at once when it is used."""
+"""Both on complete pictures, since the norms see a complete picture at once when it is used."""
 DECODER = Schedule(steps=500, batch_size=8, learning_rate=1.5e-3, weight_decay=1e-4, average=0.98)
-"""The decoder alone, on whole pictures; the U-Net, which needs latents only, can be trained at the same time."""
+"""The decoder alone, on complete pictures; the U-Net, which needs latents only, can be trained at the same time."""
 
 _KL_WEIGHT = 5e-6
 _SMALL_WEIGHT = 0.5
@@ -94,7 +94,7 @@ def train_decoder(
     report: Report,
     device: torch.device = CPU,
 ) -> Trained:
-    """Train the decoder further on whole pictures from the moments of their latents; the encoder stays."""
+    """Train the decoder further on complete pictures from the moments of their latents; the encoder stays."""
     autoencoder.requires_grad_(False)
     autoencoder.decoder.requires_grad_(True)
     weight = face_weight().to(device)
