@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 KILLS ?= 200
 
-# Wings whose tests need no model and take seconds: CI measures these alone, as coverage slows tests by a third.
+# Wings whose tests need no model and take seconds: CI measures these alone, as coverage slows tests by a third to a half.
 QUICK = console images manifest plan storage
 FLOOR = 94
 
@@ -38,7 +38,7 @@ lint: .venv/installed  ## style and types
 wheel: .venv/installed  ## build the wheel into dist/, install it elsewhere, use it from there
 	.ci/wheel
 
-coverage: .venv/installed  ## all tests again, with the lines they reach; a third slower
+coverage: .venv/installed  ## all tests again, with the lines they reach; a third to a half slower
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine -q

@@ -86,3 +86,15 @@ def test_links_lead_somewhere() -> None:
     for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / document).read_text()):
             assert (ROOT / target).exists(), f"{document} links to {target}"
+
+
+def test_the_architecture_names_modules_and_functions_that_exist() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    package = ROOT / "crossinit_batch"
+    files = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", text))
+    assert len(files) > 30
+    assert [name for name in files if not ((package / name).is_file() or (ROOT / name).is_file())] == []
+    for function, file in re.findall(r"`(\w+)` in `([\w/]+\.py)`", text):
+        assert function in (package / file).read_text(), f"{function} in {file}"
+    wings = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert wings <= set(re.findall(r"(\w+)/", text))

@@ -201,7 +201,8 @@ class _Builder:
         return node
 
     def refuse(self, node: Node, message: str) -> None:
-        key = "".join(f"[{step}]" if isinstance(step, int) else step for step in self.steps).lstrip(".") if len(self.steps) < MAX_DEPTH else ""
+        steps = self.steps if len(self.steps) < MAX_DEPTH else []
+        key = "".join(f"[{step}]" if isinstance(step, int) else step for step in steps).lstrip(".")
         self.source.report(node, key, message)
         if len(self.source.problems) >= MAX_REFUSALS:
             self.source.report(node, "", f"{MAX_REFUSALS} such problems so far: the rest of the file was not read")
