@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 from crossinit_batch import __version__
-from crossinit_batch.commands import demo, research, runs, submit
-from crossinit_batch.commands import init as beginnings
-from crossinit_batch.commands import inspect as folders
+from crossinit_batch.commands import demo, init, inspect, research, runs, submit
 from crossinit_batch.console.terminal import out, say, tell
 from crossinit_batch.errors import CrossinitError, Interrupted
 from crossinit_batch.worker import start_clock
@@ -58,14 +56,14 @@ for command in (
     runs.evaluate,
     runs.report,
     submit.submit,
-    folders.plan,
-    folders.status,
-    folders.verify,
-    folders.export,
+    inspect.plan,
+    inspect.status,
+    inspect.verify,
+    inspect.export,
     research.analyze,
-    beginnings.init_vector,
-    beginnings.schema,
-    beginnings.init,
+    init.init_vector,
+    init.schema,
+    init.init,
 ):
     app.command()(command)
 study_app.command("make")(research.make_study)

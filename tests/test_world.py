@@ -17,7 +17,7 @@ from crossinit_batch.cli import app
 from crossinit_batch.demo import exam_names
 from crossinit_batch.demo.drawing.scene import BACKGROUNDS
 from crossinit_batch.demo.faces import write_faces
-from crossinit_batch.demo.judges.demo_judges import Panel
+from crossinit_batch.demo.judges.demo_judges import DemoJudges
 from crossinit_batch.demo.training.vocabulary import demo_tokenizer
 from crossinit_batch.methods.embedding.initial_vector import initial_vector
 from crossinit_batch.methods.embedding.settings import InitSettings
@@ -63,7 +63,7 @@ def test_famous_people_and_what_prompts_ask_for_are_told_apart(
 ) -> None:
     """Few persons and steps, so the floors are low; by chance one person in twelve is right."""
     monkeypatch.setattr(exam_names, "RENDER", RenderSettings(images_per_prompt=1, steps=12, guidance=3.0))
-    found, sheet = exam_names.examine_names(model, Panel.open(JUDGES), 12, seed=3)
+    found, sheet = exam_names.examine_names(model, DemoJudges.open(JUDGES), 12, seed=3)
     assert found["identity_photo"]["mean"] > 0.5
     assert found["attributes_each"]["mean"] > 0.8
     assert found["identity_photo"]["low"] <= found["identity_photo"]["mean"] <= found["identity_photo"]["high"]
@@ -85,7 +85,7 @@ def test_a_short_run_learns_a_stranger_and_draws_what_is_asked(tmp_path: Path) -
     paths = sorted((tmp_path / "out/short/person-000/images").rglob("*.png"))
     pictures = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
     assert pictures.shape == (2, 64, 64, 3)
-    panel = Panel.open(JUDGES)
+    panel = DemoJudges.open(JUDGES)
     assert not panel.who(pictures).isnan().any()
     seen = panel.what(pictures)
     assert BACKGROUNDS[int(seen[1, 1])] == "beach"

@@ -96,7 +96,7 @@ def exam(
 
     from crossinit_batch.demo.exam_names import examine_names
     from crossinit_batch.demo.exam_run import examine_run
-    from crossinit_batch.demo.judges.demo_judges import Panel
+    from crossinit_batch.demo.judges.demo_judges import DemoJudges
     from crossinit_batch.model.base_model import BaseModel
     from crossinit_batch.model.source import fetched_model
     from crossinit_batch.settings import ModelSettings
@@ -106,7 +106,7 @@ def exam(
     if (run is None) != (faces is None):
         raise RequestError("--run and --faces belong together", "Give both, or neither.")
     pipeline, judges = (folder / "pipeline", folder / "judges") if folder else (PIPELINE, JUDGES)
-    panel = Panel.open(judges)
+    panel = DemoJudges.open(judges)
     found, sheets = {}, {}
     if famous:
         model = BaseModel.load(fetched_model(ModelSettings(id=str(pipeline))), torch.device("cpu"), "float32")

@@ -17,7 +17,7 @@ from crossinit_batch.demo.drawing.person import Person
 from crossinit_batch.demo.drawing.picture import draw
 from crossinit_batch.demo.drawing.scene import Scene
 from crossinit_batch.demo.judges.album import ATTRIBUTES, labels_of
-from crossinit_batch.demo.judges.demo_judges import Panel
+from crossinit_batch.demo.judges.demo_judges import DemoJudges
 from crossinit_batch.demo.training.captions import prompt_of
 from crossinit_batch.report.contact_sheet import contact_sheet
 from crossinit_batch.report.scores.bootstrap import Ratio, estimates
@@ -56,7 +56,7 @@ class Answers:
         return self.seen == torch.tensor([labels_of(scene) for scene in SCENES])
 
 
-def references(panel: Panel, persons: Sequence[Person], seed: int) -> Tensor:
+def references(panel: DemoJudges, persons: Sequence[Person], seed: int) -> Tensor:
     """An embedding (persons, 128) of each from a few drawn portraits."""
     rng = random.Random(f"references, seed {seed}")
     pictures = [
@@ -68,7 +68,7 @@ def references(panel: Panel, persons: Sequence[Person], seed: int) -> Tensor:
     return torch.nn.functional.normalize(who.nansum(dim=1), dim=-1)
 
 
-def judge_all(panel: Panel, pictures: NDArray[np.uint8], known: Tensor) -> Answers:
+def judge_all(panel: DemoJudges, pictures: NDArray[np.uint8], known: Tensor) -> Answers:
     """What the judges say of pictures (persons, prompts, …), `known` being the embeddings they may choose from."""
     flat, shape = pictures.reshape(-1, *pictures.shape[2:]), pictures.shape[:2]
     who = panel.who(flat)

@@ -17,7 +17,7 @@ from PIL import Image
 from crossinit_batch.demo.drawing.person import person_of_name
 from crossinit_batch.demo.drawing.picture import draw
 from crossinit_batch.demo.exam import SCENES, figures, judge_all, references, sheet
-from crossinit_batch.demo.judges.demo_judges import Panel
+from crossinit_batch.demo.judges.demo_judges import DemoJudges
 from crossinit_batch.demo.training.captions import prompt_of
 from crossinit_batch.demo.training.dataset import SIDE, famous_names
 from crossinit_batch.model.base_model import BaseModel
@@ -29,7 +29,7 @@ RENDER = RenderSettings(images_per_prompt=1, steps=25, guidance=3.0)
 _BATCH = 16
 
 
-def examine_names(model: BaseModel, panel: Panel, count: int, seed: int) -> tuple[dict[str, Any], Image.Image]:
+def examine_names(model: BaseModel, panel: DemoJudges, count: int, seed: int) -> tuple[dict[str, Any], Image.Image]:
     """The figures for `count` famous persons, among whom the judges choose, and a contact sheet of the first."""
     rng = random.Random(f"famous, seed {seed}")
     names = rng.sample(famous_names(), count)

@@ -17,7 +17,7 @@ from crossinit_batch import layout
 from crossinit_batch.demo.drawing.person import Person
 from crossinit_batch.demo.exam import SCENES, figures, judge_all, references, sheet
 from crossinit_batch.demo.faces import TRUTH, strangers
-from crossinit_batch.demo.judges.demo_judges import Panel
+from crossinit_batch.demo.judges.demo_judges import DemoJudges
 from crossinit_batch.demo.training.captions import prompt_of
 from crossinit_batch.demo.training.dataset import SIDE
 from crossinit_batch.errors import RequestError
@@ -30,7 +30,7 @@ from crossinit_batch.storage.store import Store
 
 
 def examine_run(
-    store: Store, faces: Path, panel: Panel, *, among: int, seed: int
+    store: Store, faces: Path, panel: DemoJudges, *, among: int, seed: int
 ) -> tuple[dict[str, Any], dict[str, Image.Image]]:
     """Figures of each method of a run on drawn faces, and a contact sheet of each.
 

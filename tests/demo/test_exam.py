@@ -18,7 +18,7 @@ from crossinit_batch.demo.drawing.picture import draw
 from crossinit_batch.demo.exam import SCENES, figures, interval, judge_all, references
 from crossinit_batch.demo.exam_run import examine_run
 from crossinit_batch.demo.faces import strangers, write_faces
-from crossinit_batch.demo.judges.demo_judges import Panel
+from crossinit_batch.demo.judges.demo_judges import DemoJudges
 from crossinit_batch.demo.training.captions import prompt_of
 from crossinit_batch.errors import RequestError
 from crossinit_batch.methods.embedding.formats import dump_learned_embeds
@@ -35,8 +35,8 @@ from tests.helpers.results import a_plan
 
 
 @pytest.fixture(scope="module")
-def panel() -> Panel:
-    return Panel.open(JUDGES)
+def panel() -> DemoJudges:
+    return DemoJudges.open(JUDGES)
 
 
 def drawn(persons: list[Person], seed: int) -> np.ndarray:
@@ -45,7 +45,7 @@ def drawn(persons: list[Person], seed: int) -> np.ndarray:
     return np.stack([[np.asarray(draw(person, scene.retaken(rng), 64)) for scene in SCENES] for person in persons])
 
 
-def test_true_drawings_are_right_and_exchanged_ones_wrong(panel: Panel) -> None:
+def test_true_drawings_are_right_and_exchanged_ones_wrong(panel: DemoJudges) -> None:
     persons = strangers(30, 8)
     known = references(panel, persons, 0)
     answers = judge_all(panel, drawn(persons[:8], 1), known)
@@ -97,7 +97,7 @@ def a_run(store: Store, faces: Path, prompts: tuple[Prompt, ...]) -> Plan:
     return plan
 
 
-def test_a_finished_run_is_examined(tmp_path: Path, panel: Panel) -> None:
+def test_a_finished_run_is_examined(tmp_path: Path, panel: DemoJudges) -> None:
     store = Store(str(tmp_path / "out"))
     a_run(store, tmp_path / "faces", tuple(Prompt(prompt_of(scene)) for scene in SCENES))
     found, sheets = examine_run(store, tmp_path / "faces", panel, among=20, seed=1)
@@ -108,7 +108,7 @@ def test_a_finished_run_is_examined(tmp_path: Path, panel: Panel) -> None:
     assert sheets["cross-init"].width > 9 * 128
 
 
-def test_a_run_on_other_prompts_or_faces_is_refused(tmp_path: Path, panel: Panel) -> None:
+def test_a_run_on_other_prompts_or_faces_is_refused(tmp_path: Path, panel: DemoJudges) -> None:
     store = Store(str(tmp_path / "out"))
     with pytest.raises(RequestError, match=r"no plan\.json"):
         examine_run(store, tmp_path / "faces", panel, among=20, seed=1)

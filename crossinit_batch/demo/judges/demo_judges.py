@@ -25,7 +25,7 @@ _CONFIDENCE = 0.5
 
 
 @dataclass(frozen=True)
-class Panel:
+class DemoJudges:
     """Three judges; the fourth, CLIP, is asked by evaluation alone."""
 
     detector: FaceDetector

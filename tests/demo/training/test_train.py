@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from crossinit_batch.demo.judges.album import ATTRIBUTES
-from crossinit_batch.demo.judges.demo_judges import Panel
+from crossinit_batch.demo.judges.demo_judges import DemoJudges
 from crossinit_batch.demo.training import train_text_encoder, train_unet
 from crossinit_batch.demo.training.dataset import make_dataset
 from crossinit_batch.demo.training.recipe import Recipe
@@ -85,7 +85,7 @@ def test_a_tiny_world_is_trained_from_nothing_and_loads_as_any_model(tmp_path: P
         model.encode_text(ids),
     )
     assert torch.isfinite(noise).all()
-    panel = Panel.open(training.judges_folder)
+    panel = DemoJudges.open(training.judges_folder)
     pictures = training.data()[0].pictures[:2]
     assert panel.who(pictures).shape == (2, 128) and panel.what(pictures).shape == (2, len(ATTRIBUTES))
     longer = replace(recipe, unet=replace(recipe.unet, steps=recipe.unet.steps + 2))
