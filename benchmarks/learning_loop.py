@@ -20,9 +20,10 @@ from peer_textual_inversion import PRECISIONS, PeerLearning
 from timed_process import Cost
 
 from crossinit_batch.images.photograph import open_photograph, square, to_samples
+from crossinit_batch.methods.denoising import Subject
 from crossinit_batch.methods.embedding.initial_vector import initial_vector
-from crossinit_batch.methods.embedding.optimization import Optimization, Subject
-from crossinit_batch.methods.registry import PRESETS
+from crossinit_batch.methods.embedding.optimization import Optimization
+from crossinit_batch.methods.embedding.settings import CROSS_INIT
 from crossinit_batch.model.allocator import keep_freed_memory
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.device import attention_backends
@@ -68,7 +69,7 @@ def crossinit_loop(
     model: BaseModel, pictures: list[Path], *, steps: int, batch: int, on_warm: Callable[[], None] = lambda: None
 ) -> Loop:
     """Our loop for as many identities as there are pictures, each learned from one."""
-    settings = PRESETS["cross-init"].model_copy(update={"batch_size": batch})
+    settings = CROSS_INIT.model_copy(update={"batch_size": batch})
     start, _ = initial_vector(model, settings.init)
     subjects = [subject_of(model, picture) for picture in pictures]
     optimization = Optimization(model, subjects, start.v_init, settings, seed=0)
@@ -89,7 +90,7 @@ def crossinit_loop(
 
 def repeats_exactly(model: BaseModel, pictures: list[Path], *, steps: int, batch: int) -> bool:
     """Whether learning again from the same pictures ends with the same bits."""
-    settings = PRESETS["cross-init"].model_copy(update={"batch_size": batch, "steps": steps})
+    settings = CROSS_INIT.model_copy(update={"batch_size": batch, "steps": steps})
     start, _ = initial_vector(model, settings.init)
     subjects = [subject_of(model, picture) for picture in pictures]
     ends = []

@@ -62,7 +62,7 @@ class Point:
         return self.identities * self.prompts * self.images
 
     @property
-    def shard(self) -> Point:
+    def share(self) -> Point:
         """What the busiest of the workers does."""
         return replace(self, identities=-(-self.identities // self.workers), workers=1)
 
@@ -84,8 +84,8 @@ class Fit:
     @classmethod
     def of(cls, points: Sequence[Point], seconds: Sequence[float]) -> Fit:
         """By least squares, over what the busiest worker does."""
-        shares = [point.shard for point in points]
-        terms = np.array([[1, shard.identities, shard.pictures] for shard in shares], dtype=float)
+        shares = [point.share for point in points]
+        terms = np.array([[1, share.identities, share.pictures] for share in shares], dtype=float)
         found, *_ = np.linalg.lstsq(terms, np.array(seconds), rcond=None)
         off = np.abs(terms @ found - seconds) / np.array(seconds)
         return cls(*(float(number) for number in found), worst=float(off.max()))

@@ -76,11 +76,11 @@ demo_app.command()(demo.exam)
 def main() -> None:
     """Run a command; every error becomes a sentence and an exit code, never a traceback."""
     start_clock.start()
-    for library in ("TRANSFORMERS", "DIFFUSERS"):  # read when they are imported; a user's own choice stands
+    for library in ("TRANSFORMERS", "DIFFUSERS"):  # read when they are imported; the user's own setting is kept
         os.environ.setdefault(f"{library}_VERBOSITY", "error")
     try:
         app(standalone_mode=True)
-    except Interrupted as error:  # the reporter has said so
+    except Interrupted as error:  # already reported
         sys.exit(error.exit_code)
     except CrossinitError as error:
         say(str(error))

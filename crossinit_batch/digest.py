@@ -1,4 +1,4 @@
-"""Digests: what two results must share to be the same result."""
+"""Digests: two results with the same digest are the same result."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def canonical(value: object) -> bytes:
 
 
 def digest_of(kind: str, parts: Mapping[str, object]) -> str:
-    """The digest of a result of this kind, decided by these parts and by the code's schema."""
+    """The digest of a result of this kind, from all that decides it (`parts`) and the code's schema."""
     return sha256(canonical({"kind": kind, "schema": CODE_SCHEMA, **parts}))
 
 
 def seed_of(*key: str | int, bits: int = 63) -> int:
-    """A seed that depends on every part of its key and on nothing else."""
+    """A seed that depends on every element of its key and on nothing else."""
     return int.from_bytes(hashlib.sha256(canonical(list(key))).digest()[:8], "big") >> (64 - bits)
 
 

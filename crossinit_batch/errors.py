@@ -3,13 +3,13 @@
     CrossinitError
     ├── RequestError          the request is wrong and nothing was done: exit 2
     │   ├── ManifestError     a manifest or prompts file; carries all its problems at once
-    │   ├── ModelError        the base model cannot be had, or is of a kind we cannot use
+    │   ├── ModelError        the base model cannot be found, or is of an unsupported kind
     │   └── OutputError       the output folder cannot be used as asked
-    ├── OutputLost            the output folder takes nothing more: the run stops, what is done is kept
+    ├── OutputLost            the output folder can no longer be written: the run stops, what is done is kept
     ├── JobError              one job failed, the others go on: exit 1
     │   ├── PhotographError   a picture cannot be used
     │   └── EmbeddingError    an embedding file cannot be used
-    ├── DeviceLost            the device broke under its process, another process may go on: exit 1
+    ├── DeviceLost            the device failed in this process, another process may go on: exit 1
     └── Interrupted           stopped by a signal with everything saved: exit 75
 
 A message says what is wrong, with the name and the value; the hint says what to do next.
@@ -38,7 +38,7 @@ class Problem:
 
 
 class CrossinitError(Exception):
-    """An error with a sentence for a person, and a hint about what to do next."""
+    """An error with a message for the user, and a hint about what to do next."""
 
     exit_code = 1
 
@@ -51,7 +51,7 @@ class CrossinitError(Exception):
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Worker processes send errors as they are, whatever their constructors take."""
+        """Makes errors picklable whatever their constructors take, since worker processes send them."""
         return _error_again, (type(self), self.args, self.__dict__)
 
 
@@ -77,7 +77,7 @@ class ManifestError(RequestError):
 
 
 class ModelError(RequestError):
-    """The base model cannot be had, or is of a kind we cannot use."""
+    """The base model cannot be found, or is of an unsupported kind."""
 
 
 class OutputError(RequestError):
@@ -85,7 +85,7 @@ class OutputError(RequestError):
 
 
 class OutputLost(CrossinitError):
-    """The output folder takes nothing more, so that no job can go on; `reason` is the message without the place."""
+    """The output folder can no longer be written, so no job can go on; `reason` is the message without the path."""
 
     def __init__(self, message: str, reason: str, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -105,7 +105,7 @@ class EmbeddingError(JobError):
 
 
 class DeviceLost(CrossinitError):
-    """The device broke under this process, which can use it no more; a new process may be able to."""
+    """The device failed in this process, which can use it no more; a new process may be able to."""
 
 
 class Interrupted(CrossinitError):

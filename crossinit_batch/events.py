@@ -1,4 +1,4 @@
-"""What happens in a run, one frozen value each: the only thing that bars, logs and machines are told."""
+"""The events of a run, one frozen value each: all that progress bars, logs and JSON output receive."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class RunStarted(_Happening):
 class StepDone(_Happening):
     """Optimisation step `step` of `steps` (from 1) of a batch of identities; `loss` is their mean.
 
-    `since` steps were done since the one that was told before.
+    `since` steps were done since the one that was reported before.
     """
 
     method: str
@@ -152,7 +152,7 @@ class StorageRetried(_Happening):
 
 @dataclass(frozen=True)
 class Note(_Happening):
-    """Something worth a line."""
+    """Information for the user."""
 
     message: str
 
@@ -208,7 +208,7 @@ Event = (
     | RunFinished
     | RunInterrupted
 )
-"""Anything that a reporter can be told."""
+"""Any event that a reporter can receive."""
 
 Reporter = Callable[[Event], None]
-"""Takes every event of a run, from any thread."""
+"""Receives every event of a run, from any thread."""

@@ -1,4 +1,4 @@
-"""Every path in the output folder, in one place; all relative to it, with forward slashes.
+"""Every path in the output folder, relative to it, with forward slashes.
 
 manifest.yaml  plan.json                      what was asked, what was planned
 initial/<digest>.safetensors                  what methods prepared once: the initial vectors that were used
@@ -10,12 +10,12 @@ analysis/index.html  analysis/<figure>.png .svg .csv
 study/index.html  study/pictures/<digest>.png|jpg     study.csv
 scores.csv  summary.csv  report.md  report.html  failures.json
 _state/checkpoints/<batch digest>.safetensors  only while a batch is being optimised
-_state/studies/<study>.json                    which picture of a study is whose; not for participants
-_state/receipts/<group>.json                   what files that are no job's were when they were published
+_state/studies/<study>.json                    which method drew which picture; not for participants
+_state/receipts/<group>.json                   digests of published files that belong to no job
 _state/aside/…                                 files that did not match their receipt
-_state/run.lock  _state/<part>.lock            who is at work here, on a disk
-_state/leases/<name>.<n>.json                  the same in a bucket, while somebody is
-_state/shards/<part>.json                      what shards that have ended say of themselves
+_state/run.lock  _state/<shard>.lock           locks of runs and shards at work, on a disk
+_state/leases/<name>.<n>.json                  the same in a bucket
+_state/shards/<shard>.json                     records of shards that have ended
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ RESERVED_NAMES = frozenset(
 
 
 PREPARED_FACT = "initial"
-"""The receipts' word for the prepared file that a result started from."""
+"""The receipts' key for the prepared file that a result started from."""
 
 
 def prepared_file(digest: str) -> str:
-    """What a method computed once, for all that start from it."""
+    """The file of what a method computed once for all its results."""
     return f"initial/{digest[:16]}.safetensors"
 
 
@@ -81,16 +81,16 @@ def publication(group: str) -> str:
     return f"{PUBLICATIONS}/{group}.json"
 
 
-def part_lock(part: str) -> str:
-    return f"_state/{part}.lock"
+def part_lock(shard: str) -> str:
+    return f"_state/{shard}.lock"
 
 
 def figure(name: str, ending: str) -> str:
     return f"analysis/{name}.{ending}"
 
 
-def shard_record(part: str) -> str:
-    return f"{SHARDS}/{part}.json"
+def shard_record(shard: str) -> str:
+    return f"{SHARDS}/{shard}.json"
 
 
 def study_key(study: str) -> str:

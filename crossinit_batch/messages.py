@@ -1,6 +1,6 @@
-"""The wording of messages: values quoted, printable, without credentials; words meant; pydantic's complaints.
+"""Text of messages: values quoted, printable, without credentials; suggestions; pydantic's errors.
 
-Whatever comes from outside passes here before a terminal, a log or a page shows it.
+Text from outside passes through here before a terminal, a log or a page shows it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CHAIN = re.compile(rf"::(?={_SCHEME})")
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]*\]|[^:@]*)(?::[0-9]*)?")
 _CLOSING = "'\"`.,;:!?)]}>"
 
-# In these, what stands before the @ is a container's name and no secret: abfs://container@account.host/path
+# In these, what precedes the @ is a container's name and no secret: abfs://container@account.host/path
 _CONTAINER_SCHEMES = frozenset({"abfs", "abfss", "wasb", "wasbs"})
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -45,7 +45,7 @@ _COMPLAINTS = {
 def quoted(text: str) -> str:
     """A value as messages show it: quoted, without credentials, and a long one without its middle.
 
-    The end stays, since of a path that is the file's name.
+    The end is kept, since of a path that is the file's name.
     """
     text = redact_urls(text[:2000])
     return repr(text) if len(text) <= 100 else repr(f"{text[:40]}…{text[-56:]}")
@@ -67,7 +67,7 @@ def unknown(word: str, known: tuple[str, ...], kind: str) -> str:
 
 
 def complaint(detail: ErrorDetails, instead: str) -> str:
-    """A complaint of pydantic in our words; `instead` says what was found."""
+    """An error of pydantic as our message; `instead` says what was found."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
@@ -144,7 +144,7 @@ def _escape(character: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them, the two largest units: 34 s, 12 min 3 s, 1 h 12 min, 3 d 4 h."""
+    """Seconds in their two largest units: 34 s, 12 min 3 s, 1 h 12 min, 3 d 4 h."""
     minutes, second = divmod(max(round(seconds), 0), 60)
     hours, minute = divmod(minutes, 60)
     day, hour = divmod(hours, 24)

@@ -81,7 +81,7 @@ PROMPT_SETS: dict[str, tuple[Prompt, ...]] = {
 
 
 def _template_family(medium: str) -> tuple[str, ...]:
-    """The 27 captions of Textual Inversion, said of one medium ("a photo"); 12 of them never name the medium."""
+    """The 27 captions of Textual Inversion for one medium ("a photo"); 12 of them never name the medium."""
     return (
         *(f"{medium} of {words}{{}}" for words in ("a ", "a clean ", "a dirty ", "my ", "the cool ", "the ", "one ")),
         *(f"{medium} of {words}{{}}" for words in ("the clean ", "a nice ", "the nice ", "the small ")),

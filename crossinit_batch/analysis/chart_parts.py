@@ -84,8 +84,8 @@ def method_colors(methods: Sequence[str]) -> dict[str, str]:
 
     colors = {}
     for number, method in enumerate(methods):
-        turn, place = divmod(number, len(PALETTE))
-        red, green, blue = (1 - (1 - part) * 0.55**turn for part in to_rgb(PALETTE[place]))
+        turn, index = divmod(number, len(PALETTE))
+        red, green, blue = (1 - (1 - part) * 0.55**turn for part in to_rgb(PALETTE[index]))
         colors[method] = to_hex((red, green, blue))
     return colors
 
@@ -93,7 +93,7 @@ def method_colors(methods: Sequence[str]) -> dict[str, str]:
 def panels(
     rows: int, height: float, colors: Mapping[str, str], styles: Mapping[Any, str], *, share_x: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """Panels above each other; above them what the colours stand for, below them what the line styles stand for."""
+    """Panels above each other, with a legend of colours above them and one of line styles below."""
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 

@@ -34,11 +34,11 @@ def before_and_after_chart(tables: Sequence[Measured], colors: Mapping[str, str]
     for panel, names in ((scales, _SCALES), (orientations, _ORIENTATIONS)):
         for number, table in enumerate(tables):
             offset = (number - (len(tables) - 1) / 2) * 0.8 / len(tables)
-            for place, name in enumerate(names):
+            for position, name in enumerate(names):
                 values = table.columns[name].ravel()
                 values = values[~np.isnan(values)]
                 if values.size:
-                    strip(panel, place + offset, 0.8 / len(tables), values, colors[table.method])
+                    strip(panel, position + offset, 0.8 / len(tables), values, colors[table.method])
         panel.set_xticks(range(len(names)), list(names.values()))
         panel.tick_params(axis="x", length=0)
         panel.grid(visible=False, axis="x")

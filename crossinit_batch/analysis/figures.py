@@ -1,4 +1,4 @@
-"""Each figure with its files and the words under it: what it shows, and from what."""
+"""Each figure with its files and its caption: what it shows, and from what."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Origin:
-    """What figures are made from: the run and its base model, as captions say it."""
+    """What figures are made from: the run and its base model, as captions name them."""
 
     run: str
     model: str
@@ -45,7 +45,7 @@ class Origin:
         return cls(plan.name, model, plan.model.dtype)
 
     def sentence(self, tables: Sequence[Measured]) -> str:
-        """From what these tables are."""
+        """The source of these tables, for captions."""
         counts = ", ".join(f"{table.method} (n = {table.identities})" for table in tables)
         return f"From the run {self.run}; base model {self.model}; identities by method: {counts}."
 

@@ -1,4 +1,4 @@
-"""The embeddings of an output folder that are to be analysed, each with where it started and how it went."""
+"""The embeddings of an output folder to be analysed, each with its initial vector and its trajectory."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from crossinit_batch.storage.store import Store
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """One embedding v (tokens, width). `start` is None where it was given, not learned.
+    """One embedding v (tokens, width). `start` is None where it was imported, not learned.
 
-    `trajectory` (steps, 4) is what its losses.csv says, None where an earlier version wrote that. What is `in_output`
+    `trajectory` (steps, 4) is from its losses.csv, None where an earlier version wrote that. Where `in_output`, v
     belongs in the text encoder's output: there is no E(v).
     """
 
@@ -42,7 +42,7 @@ class Learned:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The methods and identities that an analysis is asked for, none for all; `limit` identities a method at most."""
+    """The methods and identities to analyse, empty for all; `limit` identities a method at most."""
 
     methods: tuple[str, ...] = ()
     identities: tuple[str, ...] = ()
@@ -73,8 +73,8 @@ def read_learned(store: Store, plan: Plan, chosen: Chosen) -> dict[str, list[Lea
             assert isinstance(artifact, Embedding)
             embedding, started = artifact.file, receipt.prepared if _starts_from_a_vector(method) else None
             start = start_of(started) if started is not None else None
-            told = layout.LOSSES_FILE in receipt.files
-            trajectory = read_trajectory(stored_file(store, receipt, layout.LOSSES_FILE)) if told else None
+            logged = layout.LOSSES_FILE in receipt.files
+            trajectory = read_trajectory(stored_file(store, receipt, layout.LOSSES_FILE)) if logged else None
             one = Learned(*job.key, embedding.v, start, trajectory, embedding.anchor is not None)
             found.setdefault(method.name, []).append(one)
     if not found:
@@ -85,7 +85,7 @@ def read_learned(store: Store, plan: Plan, chosen: Chosen) -> dict[str, list[Lea
 
 
 def _starts_from_a_vector(method: PlannedMethod) -> bool:
-    """Whether what its receipts name as prepared is an initial vector."""
+    """Whether the prepared file that its receipts name is an initial vector."""
     return isinstance(method, ImportedMethod) or method.method is EMBEDDING
 
 
@@ -100,7 +100,7 @@ def _receipt_name(job: Job) -> str:
 
 
 def _evenly(jobs: Sequence[Job], limit: int) -> list[Job]:
-    """At most `limit` of them, spread evenly; the same people for all methods that have the same."""
+    """At most `limit` of them, spread evenly; the same for all methods that have the same identities."""
     if len(jobs) <= limit:
         return list(jobs)
     return [jobs[number * len(jobs) // limit] for number in range(limit)]

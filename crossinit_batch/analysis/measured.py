@@ -35,15 +35,15 @@ class Measured:
 
 
 def as_csv(tables: Iterable[Measured]) -> bytes:
-    """One line for every place on the axes that has a number, methods one after another; numbers with 8 digits."""
+    """One line for every point on the axes that has a number, methods one after another; numbers with 8 digits."""
     tables = list(tables)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["method", *tables[0].axes, *tables[0].columns])
     for table in tables:
         values = np.stack(list(table.columns.values()), axis=-1)
-        for place, key in zip(np.ndindex(values.shape[:-1]), product(*table.axes.values()), strict=True):
-            row = values[place].tolist()
+        for index, key in zip(np.ndindex(values.shape[:-1]), product(*table.axes.values()), strict=True):
+            row = values[index].tolist()
             if not all(map(math.isnan, row)):
                 writer.writerow([table.method, *key, *("" if math.isnan(one) else f"{one:.8g}" for one in row)])
     return file.getvalue().encode()

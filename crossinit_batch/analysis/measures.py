@@ -1,6 +1,6 @@
 """Scale and orientation of many embeddings: before and after, over the steps, through the encoder's blocks.
 
-Symbols as in the paper: v is a learned embedding, v_init where it started, E the text encoder's output at its place.
+Symbols as in the paper: v is a learned embedding, v_init its initial value, E(v) the encoder's output at its position.
 """
 
 from __future__ import annotations
@@ -49,28 +49,30 @@ def before_and_after(model: BaseModel, learned: Sequence[Learned]) -> Measured:
 
 
 def over_steps(learned: Sequence[Learned], ends: Measured) -> Measured | None:
-    """How v went, by identity and steps done (Figs. 2, 6 and 8); None where no losses.csv says it.
+    """v over training, by identity and steps done (Figs. 2, 6 and 8); None where no losses.csv has it.
 
-    What each step's line says is how v stood before it, so the last point comes from `ends`, which is
+    Each step's line describes v before the step, so the last point comes from `ends`, which is
     `before_and_after` of the same embeddings. Long runs are thinned out.
     """
-    told = [number for number, one in enumerate(learned) if one.trajectory is not None]
-    if not told:
+    logged = [number for number, one in enumerate(learned) if one.trajectory is not None]
+    if not logged:
         return None
     went = np.stack([one.trajectory for one in learned if one.trajectory is not None])
-    last = [ends.columns[name][told].mean(axis=1) for name in ("norm_v", "cosine_v_init_v", "norm_E_v", "cosine_v_E_v")]
+    last = [
+        ends.columns[name][logged].mean(axis=1) for name in ("norm_v", "cosine_v_init_v", "norm_E_v", "cosine_v_E_v")
+    ]
     values = np.concatenate([went, np.stack(last, axis=1)[:, None]], axis=1)
     kept = _kept_steps(went[0])
-    axes: Axes = {"identity": tuple(learned[number].identity for number in told), "steps_done": tuple(kept)}
-    columns = {name: values[:, kept, place] for place, name in enumerate(TRAJECTORY)}
+    axes: Axes = {"identity": tuple(learned[number].identity for number in logged), "steps_done": tuple(kept)}
+    columns = {name: values[:, kept, index] for index, name in enumerate(TRAJECTORY)}
     return Measured(learned[0].method, axes, columns)
 
 
 def through_blocks(model: BaseModel, learned: Sequence[Learned]) -> Measured:
-    """v and v_init on their way through the text encoder, by block, identity and token (Fig. 7).
+    """v and v_init through the text encoder, by block, identity and token (Fig. 7).
 
-    Norms of both, the cosine between them, and the cosine of v's state with E(v), where it ends. All of `learned` live
-    in the encoder's input.
+    Norms of both, the cosine between them, and the cosine of v's state with the final E(v). All of `learned` belong in
+    the encoder's input.
     """
     v, v_init = [one.v for one in learned], _starts(learned)
     after, before = _through(model, model.block_states, v, axis=1), _through(model, model.block_states, v_init, axis=1)
@@ -96,12 +98,12 @@ def _identities(learned: Sequence[Learned]) -> tuple[str, ...]:
 
 
 def _starts(learned: Sequence[Learned]) -> list[Tensor]:
-    """v_init of each; not a number where v was given."""
+    """v_init of each; NaN where v was imported."""
     return [one.start.v_init if one.start else torch.full_like(one.v, torch.nan) for one in learned]
 
 
 def _encoded(model: BaseModel, learned: Sequence[Learned], vectors: Sequence[Tensor]) -> list[Tensor]:
-    """E of each vector (tokens, width); not a number for what lives in the encoder's output."""
+    """E of each vector (tokens, width); NaN for what belongs in the encoder's output."""
     passing = [vector for one, vector in zip(learned, vectors, strict=True) if not one.in_output]
     encoded = iter(_through(model, model.encode_alone, passing))
     return [
@@ -113,7 +115,7 @@ def _encoded(model: BaseModel, learned: Sequence[Learned], vectors: Sequence[Ten
 def _through(
     model: BaseModel, encode: Callable[[Tensor], Tensor], vectors: Sequence[Tensor], axis: int = 0
 ) -> list[Tensor]:
-    """What `encode` makes of each (tokens, width), equal ones once, some together; `axis` is where it stacks them."""
+    """`encode` of each vector (tokens, width), in batches, equal ones once; `axis` is the batch axis of its result."""
     distinct = {id(one): one for one in vectors}
     results: dict[int, Tensor] = {}
     for shape in {one.shape for one in distinct.values()}:
@@ -140,6 +142,6 @@ def _padded(rows: Sequence[Tensor]) -> Numbers:
 
 
 def _kept_steps(went: Numbers) -> list[int]:
-    """Every step of a short run; of a long one some, all at which E(v) was looked at, and the end."""
+    """Every step of a short run; of a long one some, all at which E(v) was computed, and the end."""
     stride = -(-len(went) // _MOST_STEPS)
     return [step for step, row in enumerate(went) if step % stride == 0 or not np.isnan(row[-1])] + [len(went)]

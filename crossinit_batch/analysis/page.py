@@ -1,4 +1,4 @@
-"""analysis/index.html: the figures with their captions, and the numbers that one looks up first."""
+"""analysis/index.html: the figures with their captions, and a table of mean values."""
 
 from __future__ import annotations
 

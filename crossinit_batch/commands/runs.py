@@ -133,7 +133,7 @@ def render(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw pictures from given embeddings.
+    """Draw pictures from existing embeddings.
 
     They may be ours or other tools': a folder of .safetensors files, one embedding each.
     """
@@ -216,7 +216,7 @@ def evaluate(
 
 
 def report(output: OutputArgument, json: Json = False) -> None:
-    """Write the gallery and the report of an output folder as it stands.
+    """Write the gallery and the report of an output folder as it is now.
 
     A run does so at its end, and of several shards the last one; this does it at any time. Exits with 1 where
     something failed or is not done.

@@ -1,4 +1,4 @@
-"""The command that hands a run to a cluster."""
+"""The command that submits a run to a cluster."""
 
 from __future__ import annotations
 

@@ -26,12 +26,12 @@ def run_tasks(
 ) -> Counters:
     """Do these tasks of a plan; the counters of what that took.
 
-    `worker_timeout` is how many seconds a worker process may be silent. Interrupted where asked to stop.
+    `worker_timeout` is how many seconds a worker process may take between messages. Interrupted where asked to stop.
     """
     briefs = [_brief(context, source, device) for device in placement.devices]
     if placement.supervised:
         return run_pool(context, inventory, briefs, tasks, worker_timeout)
-    from crossinit_batch.engines.local import run_local  # with what a run of worker processes needs only there
+    from crossinit_batch.engines.local import run_local  # loads what the process of a pool does not need
 
     device = placement.devices[0]
     try:

@@ -1,4 +1,4 @@
-"""Which part of a run is this process's: asked for, or read from what a launcher or scheduler has set."""
+"""Which shard of a run this process does: as asked for, or from a launcher's or scheduler's environment."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from crossinit_batch.errors import RequestError
 from crossinit_batch.plan.shard import Shard
 
 COUNT_VARIABLE = "CROSSINIT_SHARDS"
-"""How many shards there are, where a scheduler tells its tasks only their number."""
+"""How many shards there are, where a scheduler gives its tasks only their number."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A process among others that a launcher has started: its part, and its number on this machine."""
+    """One of the processes that a launcher has started: its shard, and its local rank on this machine."""
 
     shard: Shard
     local_rank: int
@@ -23,7 +23,7 @@ class Launch:
 
 
 def find_launch(environ: Mapping[str, str]) -> Launch | None:
-    """The place among the processes of `accelerate launch`, torchrun or srun, or None where there is no launcher."""
+    """The rank among the processes of `accelerate launch`, torchrun or srun, or None where there is no launcher."""
     if "RANK" in environ and "WORLD_SIZE" in environ:
         shard = _shard(environ, "RANK", "WORLD_SIZE")
         return Launch(shard, _number(environ, "LOCAL_RANK", 0), "WORLD_SIZE (accelerate launch, torchrun)")
@@ -37,7 +37,7 @@ def find_launch(environ: Mapping[str, str]) -> Launch | None:
 
 
 def find_shard(environ: Mapping[str, str]) -> Shard | None:
-    """The part that an array task of Slurm or an indexed Kubernetes job has, or None where there is neither."""
+    """The shard of an array task of Slurm or an indexed Kubernetes job, or None where there is neither."""
     if "SLURM_ARRAY_TASK_ID" in environ:
         return _slurm_array(environ)
     if "JOB_COMPLETION_INDEX" in environ:

@@ -1,4 +1,4 @@
-"""What the run's process and its worker processes say to each other, besides the events of `events`."""
+"""Messages between the run's process and its worker processes, besides the events of `events`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crossinit_batch.storage.leases import Claim
 
 @dataclass(frozen=True)
 class Brief:
-    """All that a worker process is told at its start; `output` is the folder's full address.
+    """All that a worker process receives at its start; `output` is the folder's full address.
 
     Without a `source` nothing is learned or drawn, only scored.
     """
@@ -43,7 +43,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class TaskDone:
-    """The task has come to its end, what failed in it included; `counters` are what it took."""
+    """The task has ended, with or without failures; `counters` are what it took."""
 
     counters: Counters
 
@@ -57,13 +57,13 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Lost:
-    """The worker cannot go on and ends: its device, or something else under it, broke."""
+    """The worker cannot go on and ends: its device, or something else that it needs, failed."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Refused:
-    """No worker can do this run, such as with a damaged model: the error that the user is to read."""
+    """No worker can do this run, such as with a damaged model: the error to show the user."""
 
     error: Exception

@@ -1,4 +1,4 @@
-"""Who does a run and where: which devices of this machine, in which processes, and which part of the whole."""
+"""Who does a run and where: which devices of this machine, in which processes, and which shard."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from crossinit_batch.plan.shard import Shard, parse_shard
 class RunOptions:
     """How this run is done; nothing here changes a result.
 
-    `device` names one device; `devices` and `workers` ask for worker processes; `shard` is a part such as 3/16;
-    `stuck_after` is how many minutes a worker process may be silent, 0 for ever; `require_locks` refuses an output
-    folder that cannot be locked.
+    `device` names one device; `devices` and `workers` ask for worker processes; `shard` is one such as 3/16;
+    `stuck_after` is the minutes without a message after which a worker process is replaced, 0 for never;
+    `require_locks` refuses an output folder that cannot be locked.
     """
 
     device: str | None = None
@@ -34,13 +34,13 @@ class RunOptions:
 
     @property
     def worker_timeout(self) -> float:
-        """Seconds without a message after which a worker process is taken for stuck, 0 for ever."""
+        """Seconds without a message after which a worker process is replaced, 0 for never."""
         return self.stuck_after * 60
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A device for every worker, and the part of the run that is ours, None for all.
+    """A device for every worker, and the shard that this process does, None for the complete run.
 
     Where not `supervised` the one worker is in this process, else each is in a process of its own.
     """
@@ -51,7 +51,7 @@ class Placement:
 
     @property
     def shard_name(self) -> str | None:
-        """The name of our shard in the output folder, None where we do everything."""
+        """The name of the shard in the output folder, None for the complete run."""
         return self.shard.name if self.shard else None
 
     @property
@@ -71,13 +71,13 @@ class Placement:
 
     @property
     def label(self) -> str:
-        """The devices for people: cpu, or 2 x cpu, or cuda:0 and cuda:1."""
+        """The devices for display: cpu, or 2 x cpu, or cuda:0 and cuda:1."""
         kinds = {name: self.devices.count(name) for name in dict.fromkeys(self.devices)}
         return ", ".join(f"{count} x {name}" if count > 1 else name for name, count in kinds.items())
 
 
 def place(options: RunOptions, environ: Mapping[str, str]) -> Placement:
-    """Where a run goes, as asked for and as a launcher or scheduler says; RequestError where these contradict."""
+    """The placement of a run, by options and a launcher's or scheduler's variables; RequestError if they conflict."""
     launch = find_launch(environ)
     shard = parse_shard(options.shard) if options.shard else find_shard(environ)
     if launch is not None:
@@ -107,13 +107,13 @@ def _launched(options: RunOptions, launch: Launch, shard: Shard | None, environ:
         )
     if shard is not None and not options.shard and "SLURM_ARRAY_TASK_ID" not in environ:
         shard = None
-    whole = shard.split(launch.shard.index, launch.shard.count) if shard else launch.shard
+    own_shard = shard.split(launch.shard.index, launch.shard.count) if shard else launch.shard
     if options.device is not None:
         device = str(choose_device(options.device))
     else:
         devices = all_devices()
         device = devices[launch.local_rank % len(devices)]
-    return Placement((device,), False, whole)
+    return Placement((device,), False, own_shard)
 
 
 def _named(text: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The engine of several devices: a pool of processes, each handed one task after another, replaced if it dies.
+"""The engine of several devices: a pool of processes, each sent one task after another, replaced if it dies.
 
 No process group and no shared memory: every worker has a pipe of its own, so that one that dies breaks nothing.
 """
@@ -24,9 +24,9 @@ from crossinit_batch.plan.task import Task
 from crossinit_batch.worker.context import RunContext
 
 MOST_ATTEMPTS = 3
-"""Workers that a batch may cost before it is set aside as failed."""
+"""Workers that may die over a batch before it counts as failed."""
 MOST_DEATHS = 3
-"""Deaths in a row, with no batch done between, after which a device is given up, unless it is the last."""
+"""Deaths in a row, with no batch done between, after which a device is dropped, unless it is the last."""
 STOP_TIMEOUT = 7.0
 """Seconds that workers have to save and end once the run is asked to stop."""
 _LOOK_EVERY = 0.2
@@ -41,8 +41,8 @@ def run_pool(
 ) -> Counters:
     """Do the tasks with a worker process for each brief; the counters of what that took, summed.
 
-    A worker that is silent for `worker_timeout` seconds while it has work is taken for stuck and replaced. Interrupted
-    where asked to stop, with every worker's work saved, or cut off where that took longer than STOP_TIMEOUT.
+    A worker that sends nothing for `worker_timeout` seconds while it has work is replaced. Interrupted where asked to
+    stop, with every worker's work saved, or the worker killed where that took longer than STOP_TIMEOUT.
     """
     pool = _Pool(context, inventory, briefs, tasks, worker_timeout)
     try:
@@ -71,12 +71,12 @@ class _Pool:
         self._reported: set[object] = set()
 
     def work(self) -> Counters:
-        """Until every task is done or set aside."""
+        """Run until every task is done or has failed."""
         while self.waiting or any(worker.task for worker in self.workers):
             if self.context.stop:
-                self._halt()
+                self._stop_workers()
             self.context.store.check_lease()
-            self._hand_out()
+            self._assign()
             self._listen(_LOOK_EVERY)
             self._end_stuck()
             self._replace_dead()
@@ -87,8 +87,8 @@ class _Pool:
         for worker in self.workers:
             worker.dismiss()
 
-    def _hand_out(self) -> None:
-        """A task for every worker that has none; a new worker where there is none for a task that waits."""
+    def _assign(self) -> None:
+        """Give each ready worker a waiting task; start workers that are not running."""
         for worker in self.workers:
             if not self.waiting or worker.task is not None:
                 continue
@@ -99,15 +99,15 @@ class _Pool:
 
     def _listen(self, seconds: float) -> None:
         """Receive messages of workers, waiting for the first no longer than that."""
-        lines = {worker.connection: worker for worker in self.workers if worker.connection is not None}
-        if not lines:
+        connections = {worker.connection: worker for worker in self.workers if worker.connection is not None}
+        if not connections:
             time.sleep(seconds)
-        for connection in wait(list(lines), seconds):
-            worker = lines[connection]  # type: ignore[index]
+        for connection in wait(list(connections), seconds):
+            worker = connections[connection]  # type: ignore[index]
             for message in worker.messages():
-                self._take(worker, message)
+                self._handle(worker, message)
 
-    def _take(self, worker: WorkerProcess, message: object) -> None:
+    def _handle(self, worker: WorkerProcess, message: object) -> None:
         match message:
             case Ready(counters):
                 worker.is_ready = True
@@ -123,7 +123,7 @@ class _Pool:
                 self._pass_on(message)  # type: ignore[arg-type]
 
     def _pass_on(self, event: Event) -> None:
-        """Report an event of a worker; what every worker says, or says again on a second attempt, only once."""
+        """Report an event of a worker; one that all workers, or several attempts, repeat only once."""
         match event:
             case Note() | Warned():
                 about: object = event
@@ -146,14 +146,14 @@ class _Pool:
                 worker.kill(f"said nothing for {self.worker_timeout:.0f} s and was ended")
 
     def _replace_dead(self) -> None:
-        """Requeue the tasks of dead workers; a device where they keep dying is given up, unless it is the last."""
+        """Requeue the tasks of dead workers; a device where they keep dying is dropped, unless it is the last."""
         dead = [worker for worker in self.workers if worker.has_died]
         if dead:
             with contextlib.suppress(OSError):
-                self.context.store.sweep(alone=False)  # what they were writing
+                self.context.store.sweep(alone=False)  # unfinished files
         for worker in dead:
-            for message in worker.messages():  # what it said before
-                self._take(worker, message)
+            for message in worker.messages():  # sent before it died
+                self._handle(worker, message)
             task, how, was_ready = worker.task, worker.how_it_ended, worker.is_ready
             worker.clear()
             worker.deaths += 1
@@ -163,10 +163,10 @@ class _Pool:
                 self.context.report(Warned(f"the worker on {worker.brief.device} {how} before it had work"))
             others = len(self.workers) > 1
             if worker.deaths >= MOST_DEATHS and (others or not was_ready):
-                self._give_up(worker, how)
+                self._drop_device(worker, how)
 
     def _requeue(self, batch: JobBatch, device: str, how: str) -> None:
-        """Have a batch done again, after all others, or set it aside where it has cost too many workers."""
+        """Have a batch done again, after all others, or fail it where too many workers died over it."""
         self.inventory = self.inventory.again(self.context.store, [batch])
         self.attempts[batch] += 1
         who = ", ".join(batch.identities)
@@ -185,8 +185,8 @@ class _Pool:
                 hint = "Where memory ran out, lower `compute: identities_per_batch`; then `crossinit resume`."
                 self._pass_on(JobFailed(*state.job.key, stage, reason, hint))
 
-    def _give_up(self, worker: WorkerProcess, how: str) -> None:
-        """Go on without a device; with none left, whatever waits has failed."""
+    def _drop_device(self, worker: WorkerProcess, how: str) -> None:
+        """Go on without a device; with none left, all waiting tasks fail."""
         self.workers.remove(worker)
         self.context.report(
             Warned(
@@ -197,8 +197,8 @@ class _Pool:
             while self.waiting:
                 self._fail(self.waiting.popleft().batch, f"no device is left to do it; the last worker {how}")
 
-    def _halt(self) -> None:
-        """Have every worker save and end, then say where they were; Interrupted."""
+    def _stop_workers(self) -> None:
+        """Have every worker save and end, then raise Interrupted with where they were."""
         asked = self.context.stop.signal
         assert asked is not None
         for worker in self.workers:

@@ -1,4 +1,4 @@
-"""A worker process: loads the models once on its device and does the batches that it is handed, one at a time."""
+"""A worker process: loads the models once on its device and does the batches that it receives, one at a time."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ Inbox = queue.SimpleQueue[Task | None]
 
 
 def serve(connection: Connection, brief: Brief) -> None:
-    """The whole life of a worker process, once it has begun (`process_start`)."""
+    """Run a worker process, from `process_start` to its end."""
     stop = StopRequest()
-    # SIGTERM may come to us alone.
+    # SIGTERM may reach this process alone.
     signal.signal(signal.SIGTERM, lambda number, _frame: stop.ask(number))
-    line = _Line(connection)
+    parent = _ParentPipe(connection)
     inbox: Inbox = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, inbox, stop), daemon=True).start()
     try:
-        _work(line, brief, inbox, stop)
+        _work(parent, brief, inbox, stop)
     except Interrupted as interrupted:
-        line.send(Stopped(interrupted.message))
+        parent.send(Stopped(interrupted.message))
     except DeviceLost as error:
-        line.send(Lost(error.message))
+        parent.send(Lost(error.message))
         sys.exit(1)
     except CrossinitError as error:
-        line.send(Refused(error))
+        parent.send(Refused(error))
     except Exception as error:
         if os.environ.get("CROSSINIT_DEBUG"):
             raise
-        line.send(Lost(f"{type(error).__name__}: {error}".partition("\n")[0]))
+        parent.send(Lost(f"{type(error).__name__}: {error}".partition("\n")[0]))
         sys.exit(1)
 
 
-def _work(line: _Line, brief: Brief, inbox: Inbox, stop: StopRequest) -> None:
+def _work(parent: _ParentPipe, brief: Brief, inbox: Inbox, stop: StopRequest) -> None:
     """Do tasks until there are no more; Interrupted where asked to stop."""
     counters = Counters()
     store = Store(brief.output)
@@ -56,20 +56,20 @@ def _work(line: _Line, brief: Brief, inbox: Inbox, stop: StopRequest) -> None:
     context = RunContext(
         plan=brief.plan,
         store=store,
-        report=line.send,
+        report=parent.send,
         stop=stop,
         allow_pickle=brief.allow_pickle,
         facts=brief.facts,
         scores_only=brief.source is None,
     )
     worker = Worker(context, brief.source, choose_device(brief.device), counters)
-    line.send(Ready(replace(counters)))
+    parent.send(Ready(replace(counters)))
     while (task := inbox.get()) is not None:
         if stop:
             raise Interrupted("stopped between two batches")
         before = replace(counters)
         worker.do(task)
-        line.send(TaskDone(_difference(counters, before)))
+        parent.send(TaskDone(_difference(counters, before)))
     if stop:
         raise Interrupted("stopped between two batches")
 
@@ -79,8 +79,8 @@ def _difference(after: Counters, before: Counters) -> Counters:
     return Counters(**{name: value - then[name] for name, value in asdict(after).items()})
 
 
-class _Line:
-    """The way to the parent, for any thread; a worker whose parent is gone ends at once."""
+class _ParentPipe:
+    """Sends messages to the parent, from any thread; a worker whose parent is gone ends at once."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._lock = connection, threading.Lock()
@@ -94,7 +94,7 @@ class _Line:
 
 
 def _listen(connection: Connection, inbox: Inbox, stop: StopRequest) -> None:
-    """Take what the parent says; its end is ours, in the middle of a step too, since nobody waits for it."""
+    """Receive the parent's messages; where the parent has ended, end at once, even in the middle of a step."""
     try:
         while True:
             message = connection.recv()

@@ -1,4 +1,4 @@
-"""A run as an array job of Slurm: the script that every task of it executes, and handing that to sbatch."""
+"""A run as an array job of Slurm: the script that every task of it executes, and its submission to sbatch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ exit "$code"
 
 @dataclass(frozen=True)
 class SlurmOptions:
-    """What sbatch is asked for; `extra` are further arguments of its, word for word."""
+    """Options for sbatch; `extra` are further arguments, passed unchanged."""
 
     tasks: int
     name: str
@@ -72,7 +72,7 @@ def script_text(command: Sequence[str], options: SlurmOptions) -> str:
 
 
 def submit_script(text: str) -> str:
-    """Hand a script to sbatch; the job's number, or RequestError with what sbatch says."""
+    """Submit a script to sbatch; the job's number, or RequestError with sbatch's message."""
     try:
         done = subprocess.run(["sbatch", "--parsable"], input=text, capture_output=True, text=True)
     except FileNotFoundError:

@@ -24,7 +24,7 @@ _IDLE_STOP_TIMEOUT = 2.0
 
 
 class WorkerProcess:
-    """The worker process of one device: started, ended or dead, and started anew."""
+    """The worker process of one device: started, ended or dead, and restarted."""
 
     def __init__(self, brief: Brief) -> None:
         self.brief = brief
@@ -32,7 +32,7 @@ class WorkerProcess:
         self.clear()
 
     def clear(self) -> None:
-        """There is no process."""
+        """Reset to having no process."""
         self.process: SpawnProcess | None = None
         self.connection: Connection | None = None
         self.task: Task | None = None
@@ -44,13 +44,13 @@ class WorkerProcess:
     def start(self) -> None:
         """Start a worker: a new interpreter, since a forked one would share the parent's threads and CUDA context."""
         spawn = multiprocessing.get_context("spawn")
-        self.connection, theirs = spawn.Pipe()
+        self.connection, worker_end = spawn.Pipe()
         name = f"crossinit worker on {self.brief.device}"
         work = pickle.dumps(self.brief)
-        self.process = spawn.Process(target=begin, args=(theirs, SERVE, work, os.getpid()), name=name, daemon=True)
+        self.process = spawn.Process(target=begin, args=(worker_end, SERVE, work, os.getpid()), name=name, daemon=True)
         with _environment(_THREADS, self.brief.plan.compute.threads):
             self.process.start()
-        theirs.close()  # so that our end closes with the worker's
+        worker_end.close()  # so that our end closes with the worker's
         self._last_message_at = time.monotonic()
 
     @property
@@ -81,7 +81,7 @@ class WorkerProcess:
         return f"ended with exit code {code}"
 
     def give(self, task: Task) -> None:
-        """Hand over a task; a worker that has just died is found out later."""
+        """Send a task; that a worker has just died is noticed later."""
         self.task = task
         self._last_message_at = time.monotonic()
         self._send(task)
@@ -90,7 +90,7 @@ class WorkerProcess:
         self._send(Stop(number))
 
     def messages(self) -> Iterator[object]:
-        """All messages since the last look."""
+        """All messages since the last call."""
         while self.connection is not None:
             try:
                 if not self.connection.poll():
@@ -111,7 +111,7 @@ class WorkerProcess:
             self.process.join()
 
     def dismiss(self) -> None:
-        """End the worker, which is given a moment to do so by itself where it has nothing to do."""
+        """End the worker; an idle one gets a moment to end by itself."""
         if self.process is not None and self.is_ready and self.task is None:
             self._send(None)
             self.process.join(_IDLE_STOP_TIMEOUT)

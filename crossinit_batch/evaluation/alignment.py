@@ -21,7 +21,7 @@ TEMPLATE = np.array(
     ]
 )
 """Where the two eyes, the nose tip and the corners of the mouth belong, left ones first as a viewer sees them;
-the template of ArcFace (Deng et al., CVPR 2019). Pixel centres are whole numbers."""
+the template of ArcFace (Deng et al., CVPR 2019). Pixel centres are integers."""
 
 TEMPLATE_DIGEST = digest_of("template", {"points": TEMPLATE.tolist(), "side": SIDE})
 
@@ -47,7 +47,7 @@ def aligned(image: Image.Image, landmarks: NDArray[np.floating]) -> NDArray[np.u
     """The face with these landmarks (5, 2) as RGB pixels (112, 112, 3), bilinear, black beyond the picture's edge."""
     matrix = similarity_to_template(landmarks)
     linear = np.linalg.inv(matrix[:, :2])
-    # Pillow samples at (x + ½, y + ½) of both pictures, the template's pixel centres are whole numbers.
+    # Pillow samples at (x + ½, y + ½) of both pictures, the template's pixel centres are integers.
     offset = -linear @ matrix[:, 2] + 0.5 - linear @ np.array([0.5, 0.5])
     (a, b), (d, e) = linear.tolist()
     data = (a, b, float(offset[0]), d, e, float(offset[1]))

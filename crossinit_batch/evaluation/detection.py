@@ -14,9 +14,9 @@ from crossinit_batch.errors import RequestError
 from crossinit_batch.evaluation.networks import Network
 
 _LONGEST = 640
-"""The longest side in pixels that a network of no fixed size is shown."""
+"""The longest input side in pixels for a network of no fixed size."""
 _OVERLAP = 0.3
-"""Two boxes that share more of their union are one face."""
+"""Two boxes with a larger intersection over union are one face."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class FaceDetector:
             )
 
     def find(self, image: Image.Image) -> list[Face]:
-        """The faces of an RGB picture that are at least as sure as asked for, the largest first."""
+        """The faces of an RGB picture of at least the asked confidence, the largest first."""
         samples, scale = self._samples(image)
         outputs = self.network(samples)
         height, width = samples.shape[2:]
@@ -63,7 +63,7 @@ class FaceDetector:
         return sorted(_distinct(faces), key=lambda face: -face.area)
 
     def _samples(self, image: Image.Image) -> tuple[NDArray[np.float32], float]:
-        """BGR samples (1, 3, height, width) of 0 to 255, fitted in, black below and right, and the scale of that."""
+        """BGR samples (1, 3, height, width) of 0 to 255, scaled to fit, padded black below and right, and the scale."""
         if self.network.size:
             height, width = self.network.size
             scale = min(width / image.width, height / image.height)
@@ -77,7 +77,7 @@ class FaceDetector:
         return np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1)[None]), scale
 
     def _decoded(self, outputs: dict[str, Any], stride: int, rows: int, columns: int, scale: float) -> list[Face]:
-        """The faces that one stride's grid of anchors, row by row, is sure of."""
+        """The confident faces of one stride's grid of anchors, row by row."""
         cls, obj, box, points = (
             np.asarray(outputs[f"{part}_{stride}"], dtype=np.float64).reshape(rows * columns, -1)
             for part in ("cls", "obj", "bbox", "kps")
@@ -85,17 +85,17 @@ class FaceDetector:
         sure = np.sqrt(np.clip(cls[:, 0], 0, 1) * np.clip(obj[:, 0], 0, 1))
         faces = []
         for anchor in np.flatnonzero(sure >= self.confidence):
-            place = np.array([anchor % columns, anchor // columns], dtype=np.float64)
-            centre = (place + box[anchor, :2]) * stride
+            cell = np.array([anchor % columns, anchor // columns], dtype=np.float64)
+            centre = (cell + box[anchor, :2]) * stride
             size = np.exp(box[anchor, 2:4]) * stride
-            landmarks = (place + points[anchor].reshape(5, 2)) * stride
+            landmarks = (cell + points[anchor].reshape(5, 2)) * stride
             corner = np.concatenate([centre - size / 2, size])
             faces.append(Face(corner / scale, float(sure[anchor]), landmarks / scale))
         return faces
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
-    """Of boxes that overlap, the surest alone."""
+    """Of boxes that overlap, the most confident alone."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda one: -one.confidence):
         if all(_overlap(face, other) <= _OVERLAP for other in kept):
@@ -104,8 +104,8 @@ def _distinct(faces: list[Face]) -> list[Face]:
 
 
 def _overlap(one: Face, other: Face) -> float:
-    """What two boxes share, of what both cover together."""
+    """Intersection over union of two boxes."""
     low = np.maximum(one.box[:2], other.box[:2])
     high = np.minimum(one.box[:2] + one.box[2:], other.box[:2] + other.box[2:])
-    shared = float(np.prod(np.clip(high - low, 0, None)))
-    return shared / (one.area + other.area - shared) if shared else 0.0
+    intersection = float(np.prod(np.clip(high - low, 0, None)))
+    return intersection / (one.area + other.area - intersection) if intersection else 0.0

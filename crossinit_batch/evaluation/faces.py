@@ -1,4 +1,4 @@
-"""The faces in a picture as vectors of who they are, the largest face first: found, aligned, recognised."""
+"""The faces in a picture as identity vectors, the largest face first: found, aligned, recognised."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crossinit_batch.evaluation.recognition import Recogniser
 
 
 class FaceJudge(Protocol):
-    """Whoever says which faces are in a picture."""
+    """Finds and recognises the faces in a picture."""
 
     def vectors(self, picture: Image.Image) -> list[NDArray[np.float32]]:
         """A unit vector (width,) for every face of an RGB picture, the largest face first."""

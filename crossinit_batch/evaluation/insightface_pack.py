@@ -18,7 +18,7 @@ from crossinit_batch.storage.failures import reason_of
 
 _TASKS = ("detection", "recognition")
 _DETECTION_SIZE = (640, 640)
-"""Width and height in pixels that pictures are fitted into, insightface's own for years; said, since 2.0 varies it."""
+"""Width and height in pixels that pictures are scaled to: insightface's old default, set here since 2.0 varies it."""
 
 
 def pack_identity(folder: Path) -> str:
@@ -35,7 +35,7 @@ def pack_identity(folder: Path) -> str:
     except importlib.metadata.PackageNotFoundError:
         raise _not_installed() from None
     except OSError as error:
-        raise RequestError(f"the insightface pack {folder} cannot be read: {reason_of(error)}", _WHOLE) from None
+        raise RequestError(f"the insightface pack {folder} cannot be read: {reason_of(error)}", _PACK_HINT) from None
     return ", ".join([f"insightface {version}", *digests])
 
 
@@ -43,7 +43,7 @@ class InsightFacePack:
     """Finds and recognises faces with insightface's FaceAnalysis."""
 
     def __init__(self, folder: Path, confidence: float, device: str = "cpu") -> None:
-        """Open a pack that is there; RequestError where insightface is not, or cannot use it."""
+        """Open an existing pack; RequestError where insightface is not installed, or cannot use it."""
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # which some versions print to
                 self._analysis = _opened(folder, confidence, device)
@@ -52,10 +52,10 @@ class InsightFacePack:
         except Exception as error:  # its errors have no common base but Exception; it asserts that one detects
             unsaid = "no network for detection" if isinstance(error, AssertionError) else type(error).__name__
             reason = (str(error).strip().splitlines() or [unsaid])[0][:200]
-            raise RequestError(f"insightface cannot use the pack {folder}: {reason}", _WHOLE) from None
+            raise RequestError(f"insightface cannot use the pack {folder}: {reason}", _PACK_HINT) from None
         missing = [task for task in _TASKS if task not in self._analysis.models]
         if missing:
-            raise RequestError(f"the insightface pack {folder} has no network for {' and '.join(missing)}", _WHOLE)
+            raise RequestError(f"the insightface pack {folder} has no network for {' and '.join(missing)}", _PACK_HINT)
 
     def vectors(self, picture: Image.Image) -> list[NDArray[np.float32]]:
         """A unit vector (width,) for every face of an RGB picture, the largest face first."""
@@ -63,15 +63,15 @@ class InsightFacePack:
         faces = sorted(self._analysis.get(pixels), key=lambda face: -_area(face.bbox))
         vectors = [np.asarray(face.normed_embedding, dtype=np.float32) for face in faces]
         if not all(np.isfinite(vector).all() for vector in vectors):
-            raise RequestError("insightface gave a face no direction", _WHOLE)
+            raise RequestError("insightface gave a face no direction", _PACK_HINT)
         return vectors
 
 
-_WHOLE = "Name a whole pack, such as buffalo_l or antelopev2, that this version of insightface can read."
+_PACK_HINT = "Name a whole pack, such as buffalo_l or antelopev2, that this version of insightface can read."
 
 
 def _opened(folder: Path, confidence: float, device: str) -> Any:
-    """insightface's FaceAnalysis on the folder: given a path that is there, it fetches nothing."""
+    """insightface's FaceAnalysis on the folder: for an existing path it downloads nothing."""
     import onnxruntime
     from insightface.app import FaceAnalysis
 

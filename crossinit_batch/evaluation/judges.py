@@ -76,12 +76,12 @@ def _face_networks(settings: IdentitySettings) -> tuple[str, str]:
 
 
 def detector_file(settings: IdentitySettings) -> Path:
-    """Where the face detector lies."""
+    """The path of the face detector."""
     return _file(settings.detector, "detector.onnx")
 
 
 def recogniser_file(settings: IdentitySettings) -> Path:
-    """Where the recognition network lies."""
+    """The path of the recognition network."""
     return _file(settings.weights, "recogniser.onnx")
 
 
@@ -146,7 +146,7 @@ def check_judges(settings: EvaluationSettings, files: JudgeFiles) -> None:
 
 
 def _face_judge(asked: EvaluationSettings, files: JudgeFiles, device: str) -> FaceJudge | None:
-    """The judge of faces, which must be of these files."""
+    """The judge of faces; its files must be these."""
     settings = asked.identity
     if settings is None:
         return None
@@ -169,14 +169,14 @@ def _face_judge(asked: EvaluationSettings, files: JudgeFiles, device: str) -> Fa
 
 @dataclass(frozen=True)
 class Judges:
-    """The judges, loaded; None for a score that nobody gives."""
+    """The judges, loaded; None for a score that is not asked for."""
 
     faces: FaceJudge | None
     prompt: PromptJudge | None
 
     @classmethod
     def load(cls, asked: EvaluationSettings, files: JudgeFiles, device: torch.device) -> Judges:
-        """Load them; RequestError where a file is another than the one that was planned."""
+        """Load them; RequestError where a file has changed since it was planned."""
         faces = _face_judge(asked, files, str(device))
         settings, prompt = asked.prompt, None
         if settings is not None:

@@ -1,4 +1,4 @@
-"""A face → a unit vector of who it is, by a recognition network in one of the field's three ONNX layouts."""
+"""A face → a unit identity vector, by a recognition network in one of the field's three ONNX layouts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LAYOUTS: dict[LayoutName, InputLayout] = {
 
 
 class Recogniser:
-    """Embeds aligned faces one at a time, so that none depends on its company."""
+    """Embeds aligned faces one at a time, so that none depends on its batch mates."""
 
     def __init__(self, network: Network, layout: LayoutName) -> None:
         """RequestError where the network takes pictures of another size."""

@@ -1,1 +1,1 @@
-"""Methods: what is learned of a person and how, each in a folder of its own, behind one wall."""
+"""Methods: what is learned of an identity and how, each in a folder of its own, behind one wall."""

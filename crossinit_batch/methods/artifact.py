@@ -1,4 +1,4 @@
-"""What a method makes of a person, as the rest of the program knows it: files, facts, and a way to be drawn.
+"""What a method learns of an identity, as the rest of the program sees it: files, facts, and a way to draw it.
 
 Only `ArtifactKind` is known without torch; the class that it names is imported where an artifact is read or drawn.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class ArtifactKind:
     """A kind of artifact: its name, the files that it is made of (the first its main one), and who reads them.
 
-    `shares_unet`: several people may be drawn in one U-Net batch, since the U-Net itself is nobody's. `formats` are
+    `shares_unet`: several identities may be drawn in one U-Net batch, since the U-Net is unchanged. `formats` are
     the names that `export` knows it by.
     """
 
@@ -45,7 +45,7 @@ class ArtifactKind:
         return self.files[0]
 
     def load(self, files: Mapping[str, bytes], name: str, *, allow_pickle: bool = False) -> Artifact:
-        """The artifact in these files, which `name` stands for in messages; JobError where it cannot be used."""
+        """The artifact in these files, which messages call `name`; JobError where it cannot be used."""
         reader: type[Artifact] = pkgutil.resolve_name(self.reader)
         return reader.load(files, name, allow_pickle=allow_pickle)
 
@@ -59,7 +59,7 @@ class Unexportable(Exception):
 
 
 class Artifact(ABC):
-    """What one identity's learning has made, in memory."""
+    """One identity's learned result, in memory."""
 
     kind: ClassVar[ArtifactKind]
 
@@ -82,7 +82,7 @@ class Artifact(ABC):
 
     @abstractmethod
     def placeholder(self, identity: str) -> str:
-        """What stands for the person in a prompt that is shown."""
+        """The placeholder for the person in a prompt that is displayed."""
 
     @abstractmethod
     def conditioner(self, model: BaseModel) -> Conditioner:
@@ -94,7 +94,7 @@ class Artifact(ABC):
 
 
 class Conditioner(ABC):
-    """An artifact put on a base model: turns prompts into what the U-Net is conditioned on."""
+    """An artifact applied to a base model: turns prompts into what the U-Net is conditioned on."""
 
     @abstractmethod
     def conditioning(self, prompt: str) -> Conditioning:

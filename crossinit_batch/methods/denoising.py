@@ -57,7 +57,7 @@ class Slots(Protocol):
 
 @dataclass(frozen=True)
 class _Samples:
-    """N x B noisy latents `z_t` and what the U-Net should say of them, `target`, both (N x B, channels, side, side).
+    """N x B noisy latents `z_t` and what the U-Net should predict, `target`, both (N x B, channels, side, side).
 
     `timesteps` and the numbers of the captions, `templates`, are (N x B,).
     """
@@ -89,7 +89,7 @@ class DenoisingLoss:
     def loss_and_gradient(self, v: Tensor, draws: Sequence[StepDraws]) -> tuple[Tensor, Tensor]:
         """The loss of each subject, (N,), and the gradient of their sum by v (N, tokens, width), the shape of v.
 
-        The samples go forward and back together, or in parts whose gradients are summed where memory is short.
+        All samples go through in one pass, or in micro-batches whose gradients are summed where memory is short.
         """
         model = self.model
         samples = self._noised(draws)

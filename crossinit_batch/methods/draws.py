@@ -1,6 +1,6 @@
 """Every random draw, from generators keyed by what they are for and drawn on the CPU.
 
-So a result does not depend on the number of workers, on who else is in a batch, or on where a run was cut.
+So a result does not depend on the number of workers, on batch mates, or on where a run was interrupted.
 """
 
 from __future__ import annotations

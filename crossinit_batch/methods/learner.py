@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from crossinit_batch.model.base_model import BaseModel
 
 OnStep = Callable[[int, Callable[[], float]], bool]
-"""Told the steps done and a function that waits for their mean loss; False asks to stop."""
+"""Called with the steps done and a function that waits for their mean loss; returns False to stop."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
-        """All that going on from here needs, on the CPU: what a checkpoint holds."""
+        """All that resuming needs, on the CPU: the content of a checkpoint."""
 
     @abstractmethod
     def result(self, number: int) -> Learned:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crossinit_batch.methods.artifact import ArtifactKind
 
 FORWARD_AND_BACK = 2.1
-"""A sample's way to the loss and back, in ways forward, while all weights of the U-Net are frozen."""
+"""Cost of a sample's forward and backward pass, in forward passes, with all U-Net weights frozen."""
 
 
 class MethodSettings(Settings):
@@ -70,4 +70,4 @@ class Method(ABC, Generic[Own]):
 
     @abstractmethod
     def summary(self, settings: Own) -> str:
-        """The settings in one line, for people."""
+        """The settings in one line, for display."""

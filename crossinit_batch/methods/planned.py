@@ -12,7 +12,7 @@ from crossinit_batch.methods.method import LearningWork, Method, MethodSettings
 from crossinit_batch.methods.registry import artifact_kind, method_of_preset, presets
 
 IMPORTED = "given"
-"""What stored plans call artifacts of which nothing more is known than their files."""
+"""The method's name in stored plans for artifacts of unknown origin."""
 _EMBEDDING = "embedding"
 
 
@@ -58,13 +58,13 @@ class LearnedMethod:
 
     @property
     def summary(self) -> str:
-        """The settings in one line, for people."""
+        """The settings in one line, for display."""
         return self.method.summary(self.settings)
 
 
 @dataclass(frozen=True)
 class ImportedMethod:
-    """Artifacts that are given instead of learned; `kind` says what they are."""
+    """Artifacts that are imported instead of learned; `kind` says what they are."""
 
     name: str
     preset: str = IMPORTED
@@ -81,12 +81,12 @@ class ImportedMethod:
 
     @property
     def artifact(self) -> ArtifactKind:
-        """The kind of what is given."""
+        """The kind of what is imported."""
         return artifact_kind(self.kind)
 
     @property
     def summary(self) -> str:
-        """For people, in place of settings."""
+        """For display, instead of settings."""
         return f"given {self.artifact.plural}"
 
 

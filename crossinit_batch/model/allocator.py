@@ -1,7 +1,7 @@
-"""glibc's allocator of memory, told to keep what is freed, as every step asks for the same tensors again.
+"""glibc's memory allocator, set to keep freed memory, as every step allocates the same tensors again.
 
-By itself it gives large pieces back to the kernel, which hands them out anew page by page, filled with zeros. No
-number depends on it.
+By default it returns large blocks to the kernel, which maps them again page by page, filled with zeros. No result
+depends on it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
 _NEVER = -1
 _LARGEST_PIECE = 2**30
-"""Bytes from which a piece still comes from the kernel and goes back there: no tensor of a step is that large."""
+"""Bytes from which a block still comes from the kernel and returns to it: no tensor of a step is that large."""
 _ASKED_FOR = ("trim_threshold", "top_pad", "mmap_threshold", "mmap_max")
 
 
 def keep_freed_memory(environ: Mapping[str, str] = os.environ) -> bool:
     """Keep freed memory for this process's next tensors; whether that was done.
 
-    Only glibc's allocator is told, and not where the user has told it something of the kind. Where another allocator
-    is preloaded nothing reaches glibc's, and this changes nothing.
+    Only with glibc, and not where the user has configured its allocator. Where another allocator is preloaded, this
+    changes nothing.
     """
     if not _is_glibc() or _user_has_decided(environ):
         return False

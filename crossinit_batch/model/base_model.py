@@ -30,7 +30,7 @@ _DECODED_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Caption:
-    """A tokenized text: `ids` (1, length); `slot` is where the person's first token stands, or None.
+    """A tokenized text: `ids` (1, length); `slot` is the index of the person's first token, or None.
 
     `cut` is the end of the text that did not fit into the encoder's context.
     """
@@ -46,9 +46,9 @@ class BaseModel:
 
     The text encoder stays in float32 since a step of v is smaller than bfloat16 resolves; the autoencoder
     since bfloat16's eight bits would show in eight-bit pictures. `learning`, `drawing` and `decoding` are how many
-    samples of each work its memory holds; `attention` are the ways of attention to try, None what torch takes;
-    `compiled_learning` and `compiled_drawing` predict in the U-Net's stead, with gradients and without, where they are;
-    in passes of `checked_sizes` the first has been found to be right.
+    samples of each work its memory holds; `attention` are the attention backends to try, None for torch's
+    choice; `compiled_learning` and `compiled_drawing`, where set, predict instead of the U-Net, with gradients and
+    without; the first has been verified for passes of `checked_sizes`.
     """
 
     tokenizer: Any
@@ -73,7 +73,7 @@ class BaseModel:
     def load(cls, source: ModelSource, device: torch.device, dtype: str, counters: Counters | None = None) -> BaseModel:
         """Load each component by its class, from safetensors alone, with no code from the repository.
 
-        ModelError where a component's files are damaged or do not make it whole.
+        ModelError where a component's files are damaged or incomplete.
         """
         counters = counters or Counters()
         counters.model_loads += 1
@@ -102,7 +102,7 @@ class BaseModel:
 
     @contextlib.contextmanager
     def plain_unet(self) -> Iterator[None]:
-        """While open the U-Net runs as it is, not compiled: for whoever changes it, or learns other than through v."""
+        """While open the U-Net runs uncompiled: for methods that change it, or learn other than through v."""
         compiled = self.compiled_learning, self.compiled_drawing
         self.compiled_learning = self.compiled_drawing = None
         try:
@@ -164,7 +164,7 @@ class BaseModel:
     def encode_text(self, ids: Tensor, slots: Tensor | None = None, v: Tensor | None = None) -> Tensor:
         """E: hidden states (B, length, width) of ids (B, length), v (B, tokens, width) inserted at slots (B,).
 
-        v takes the place of the token embeddings, before positions are added, and gradients reach it.
+        v replaces the token embeddings, before positions are added, and gradients reach it.
         """
         self.counters.text_encodes += ids.shape[0]
         with _inserting(self.text_encoder, slots, v):
@@ -172,23 +172,23 @@ class BaseModel:
         return states
 
     def encode_alone(self, v: Tensor) -> Tensor:
-        """E(v): the encoder's output at the places of v (N, tokens, width), alone between begin and end (Eq. 3)."""
-        ids, slots, places = self._alone(v)
-        return self.encode_text(ids, slots, v)[:, places]
+        """E(v): the encoder's output at the positions of v (N, tokens, width), alone between begin and end (Eq. 3)."""
+        ids, slots, positions = self._alone(v)
+        return self.encode_text(ids, slots, v)[:, positions]
 
     def block_states(self, v: Tensor) -> Tensor:
-        """v alone on its way through E, (blocks + 2, N, tokens, width).
+        """The states of v alone in E, (blocks + 2, N, tokens, width).
 
         First with its positions added, then after each block, last after the final norm, which is E(v).
         """
-        ids, slots, places = self._alone(v)
+        ids, slots, positions = self._alone(v)
         self.counters.text_encodes += ids.shape[0]
         with torch.no_grad(), _inserting(self.text_encoder, slots, v):
             found = self.text_encoder(input_ids=ids.to(self.text_encoder.device), output_hidden_states=True)
-        return torch.stack([*found.hidden_states, found.last_hidden_state])[:, :, places]
+        return torch.stack([*found.hidden_states, found.last_hidden_state])[:, :, positions]
 
     def _alone(self, v: Tensor) -> tuple[Tensor, Tensor, slice]:
-        """A caption of nothing but v (N, tokens, width): ids (N, length), slots (N,), and the places of v in it."""
+        """A caption of nothing but v (N, tokens, width): ids (N, length), slots (N,), and the positions of v in it."""
         caption = self.caption(SLOT, tokens=v.shape[1])
         assert caption.slot is not None
         ids, slots = caption.ids.expand(v.shape[0], -1), torch.full((v.shape[0],), caption.slot)
@@ -221,8 +221,8 @@ class BaseModel:
     def decode(self, latents: Tensor) -> np.ndarray:
         """Pictures, uint8 (B, H, W, 3), from scaled latents (B, channels, side, side).
 
-        All pass through the device in one shape, the last filled up, so that no picture depends on its neighbours.
-        They are made bytes there, so that a quarter of the numbers' size leaves it.
+        All passes have one shape, the last one padded, so that no picture depends on its batch mates. Pictures become
+        bytes on the device, so that less data is copied from it.
         """
         self.counters.vae_decodes += latents.shape[0]
         unscaled = latents.float() / self.vae.config.scaling_factor
@@ -238,7 +238,7 @@ class BaseModel:
         return array
 
     def reduced(self, *works: str) -> dict[str, Any]:
-        """What receipts say of works for which memory ran out: nothing where it did not."""
+        """The receipts' entry on works for which memory ran out: empty where it did not."""
         found = {work: getattr(self, work).reduced for work in works if getattr(self, work).reduced}
         return {"micro_batch": found} if found else {}
 
@@ -251,9 +251,9 @@ class BaseModel:
 
 def inserted_at(vectors: Tensor, slots: Tensor, v: Tensor) -> Tensor:
     """Vectors (B, length, width) with v (B, tokens, width) instead from slots (B,) on; gradients reach v."""
-    places = slots.to(v.device)[:, None] + torch.arange(v.shape[1], device=v.device)
-    places = places[..., None].expand(-1, -1, v.shape[2])
-    return vectors.scatter(1, places, v.to(vectors.dtype))
+    positions = slots.to(v.device)[:, None] + torch.arange(v.shape[1], device=v.device)
+    positions = positions[..., None].expand(-1, -1, v.shape[2])
+    return vectors.scatter(1, positions, v.to(vectors.dtype))
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 Compiled gradients are not taken on trust: on a processor, torch 2.13's choice of memory layouts made them wrong by two
 fifths while the loss was right to the last digit. So layouts stay as they are there, and on any device,
-before a worker learns with compiled code, its gradient is held against the plain one's.
+before a worker learns with compiled code, its gradient is compared with the plain one's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TOLERANCE = 0.1
 
 @dataclass(frozen=True)
 class _Gain:
-    """What compiling is worth on a kind of device: the part of the time saved, and seconds, cold and with a cache."""
+    """What compiling is worth on a kind of device: the fraction of time saved, and its own seconds, cold and cached."""
 
     saved: float
     cold: float
@@ -84,7 +84,7 @@ def compiled_folder(unet: str, device: torch.device, dtype: str) -> Path:
 
 
 def _mark(folder: Path, work: Work) -> Path:
-    """A file that says that code for a work has been compiled into a folder."""
+    """The marker file of a work whose code has been compiled into a folder."""
     return folder / f"{work}.done"
 
 

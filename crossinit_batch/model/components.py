@@ -1,4 +1,4 @@
-"""The components of a pipeline's folder, each loaded whole or refused with the reason: ModelError."""
+"""The components of a pipeline's folder, each loaded completely or refused with the reason: ModelError."""
 
 from __future__ import annotations
 

@@ -43,6 +43,6 @@ class Conditioning:
 
 
 def encode_plain(model: BaseModel, text: str) -> Conditioning:
-    """One row for a text with nobody in it; a slot in it is left out. Encoded alone, so that it depends on no other."""
+    """One row for a text without a person; a slot in it is left out. Encoded alone, so that it depends on no other."""
     with torch.no_grad():
         return Conditioning(model.encode_text(model.caption(text, tokens=0).ids))

@@ -41,7 +41,7 @@ def choose_device(asked: str | None = None) -> torch.device:
 
 
 def known_device(asked: str) -> str:
-    """The device asked for, after a look that takes no memory on it, as another process will use it."""
+    """The device asked for, checked without taking memory on it, as another process will use it."""
     try:
         device = torch.device(asked)
     except RuntimeError:
@@ -76,7 +76,7 @@ def _best_device() -> torch.device:
 def computing_with(threads: int) -> Iterator[None]:
     """Compute on the CPU with so many threads while open, unless the user says how many by OMP_NUM_THREADS.
 
-    Sums over more threads round otherwise, so the number must not go by the machine or by how many workers there are.
+    Sums over more threads round otherwise, so the number must not depend on the machine or on the number of workers.
     """
     if "OMP_NUM_THREADS" in os.environ:
         yield
@@ -90,7 +90,7 @@ def computing_with(threads: int) -> Iterator[None]:
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device; a GPU fetches it when it comes to it, while the host goes on."""
+    """The tensor on the device; the copy to a GPU is asynchronous."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
@@ -98,10 +98,10 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
 
 @contextlib.contextmanager
 def repeating_exactly(device: torch.device) -> Iterator[None]:
-    """Sum up gradients on a GPU in one order while open, so that they come out the same every time.
+    """Make gradients on a GPU deterministic while open.
 
-    The fastest ways back through attention add in whatever order their threads end. RuntimeError where an operation
-    has no other way.
+    The fastest backward passes of attention sum in whatever order their threads end. RuntimeError where an operation
+    has no deterministic form.
     """
     if device.type != "cuda":
         yield
@@ -110,7 +110,7 @@ def repeating_exactly(device: torch.device) -> Iterator[None]:
     memory: Any = torch.utils.deterministic
     before, filled = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
-    memory.fill_uninitialized_memory = False  # nobody reads what was not written
+    memory.fill_uninitialized_memory = False  # uninitialized memory is never read
     try:
         yield
     finally:
@@ -137,13 +137,13 @@ def device_name(device: torch.device) -> str:
 
 
 def described_device(device: torch.device, threads: int) -> Device:
-    """A device as the notes of earlier runs know it; `threads` are a processor's, as planned."""
+    """A device as earlier runs have recorded it; `threads` are a processor's, as planned."""
     threads = asked_threads(threads) if device.type == "cpu" else 1
     return Device(device.type, device_name(device), threads)
 
 
 def attention_backends(device: torch.device) -> list[SDPBackend] | None:
-    """The ways of attention to try, best first; None leaves the choice to torch.
+    """The attention backends to try, best first; None leaves the choice to torch.
 
     From Hopper on, cuDNN's is the fastest, and does not take every shape.
     """

@@ -1,6 +1,6 @@
-"""How fast the present device is: from earlier runs on it where there were any, else from a look and a table.
+"""How fast the present device is: from earlier runs on it if there were any, else from a short measurement and a table.
 
-Nothing here imports torch: `plan` says what a run would take before anything heavy is loaded.
+Nothing here imports torch: `plan` estimates a run before anything heavy is loaded.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from crossinit_batch.storage.cache import cache_folder
 _GPU_INFORMATION = "/proc/driver/nvidia/gpus"
 _GPUS = {"H200": 300e12, "H100": 300e12, "GH200": 320e12, "B200": 500e12, "A100": 110e12, "A800": 110e12,
          "L40S": 110e12, "4090": 110e12, "3090": 45e12, "A10": 45e12, "V100": 45e12, "T4": 20e12}  # fmt: skip
-"""Operations a second that a U-Net in half precision gets out of a card; a fraction of what its maker writes on it."""
+"""Operations a second that a U-Net in half precision reaches on a card; a fraction of the nominal figure."""
 _UNKNOWN_GPU = 40e12
 _GPU_KERNEL = 40e-6
 _CPU_KERNEL = 17e-6
 """Seconds from one kernel's start to the next one's, as Python and torch take them."""
 _OF_MATRIX_SPEED = 0.6
-"""Of the speed of large matrix products that convolutions of all sizes get."""
+"""The fraction of the speed of large matrix products that convolutions of all sizes reach."""
 _PASSES = 6
-"""Times that a number which a layer writes goes through memory, there and back, with all that happens to it."""
+"""Memory transfers, both ways, for each number that a layer writes, later operations on it included."""
 
 
 _TELLING = 0.5
-"""Seconds from which a measurement says something: what is shorter is mostly beginnings."""
+"""Seconds from which a measurement is meaningful: shorter ones are mostly start-up."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def cores() -> int:
 
 
 def typical_speed(device: Device) -> Speed:
-    """What a device of this name, or this processor at a look, can be expected to reach."""
+    """What a device of this name, or this processor by a short measurement, can be expected to reach."""
     if device.kind == "cuda":
         flops = next((flops for name, flops in _GPUS.items() if name in device.name), _UNKNOWN_GPU)
         return Speed(flops, float("inf"), _GPU_KERNEL, overlaps=True)

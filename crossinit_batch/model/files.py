@@ -39,7 +39,7 @@ def patterns(variant: str | None) -> list[str]:
 
 
 def is_whole(folder: Path, variant: str | None) -> bool:
-    """Whether a folder has every file that we need."""
+    """Whether a folder is complete: has every file that we need."""
     return (
         (folder / INDEX).is_file()
         and all(_is_configured(folder / part) for part in COMPONENTS)

@@ -1,4 +1,4 @@
-"""What a pipeline's parts cost, counted from their config.json: floating-point operations, numbers written, kernels.
+"""The cost of a pipeline's components, from their config.json: floating-point operations, numbers written, kernels.
 
 Counted layer by layer as diffusers and transformers build them, without torch, so that `plan` stays light; a test holds
 the counts against torch's own counter. One multiply-add is two operations.
@@ -49,7 +49,7 @@ class Architecture:
         return int(2 ** (len(self.vae["block_out_channels"]) - 1))
 
     def latent_side(self, pixels: int | None) -> int:
-        """The side of the latents of a picture of this side, None standing for the model's own."""
+        """The side of the latents of a picture of this side, None for the model's own."""
         return int(self.unet["sample_size"]) if pixels is None else pixels // self.latent_scale
 
     @cached_property
@@ -66,11 +66,11 @@ class Architecture:
         return _total(self._unet_layers(side * side))
 
     def picture_encoding(self, side: int) -> Count:
-        """The autoencoder's way from a picture to latents of this side."""
+        """The autoencoder from a picture to latents of this side."""
         return _total(_vae_encoder(self.vae, (side * self.latent_scale) ** 2))
 
     def picture_decoding(self, side: int) -> Count:
-        """The autoencoder's way from latents of this side to a picture."""
+        """The autoencoder from latents of this side to a picture."""
         return _total(_vae_decoder(self.vae, side * side))
 
     def _unet_layers(self, n: int) -> Iterator[Count]:
@@ -103,7 +103,7 @@ class Architecture:
         yield _pointwise(2 * width * n, 2) + _conv(width, config["out_channels"], n)
 
     def _transformer(self, kind: str, c: int, n: int, depth: int) -> Count:
-        """Attention over n places and over the text, where a block of this kind has it."""
+        """Attention over n positions and over the text, where a block of this kind has it."""
         if "CrossAttn" not in kind:
             return Count()
         length = self.text.get("max_position_embeddings", 77)
@@ -162,7 +162,7 @@ def _resnet(c: int, out: int, n: int, temb: int = 0) -> Count:
 
 
 def _conv(c: int, out: int, n: int) -> Count:
-    """A 3 x 3 convolution that writes n places."""
+    """A 3 x 3 convolution that writes n positions."""
     return Count(18.0 * c * out * n, out * n, 1)
 
 

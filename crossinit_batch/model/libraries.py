@@ -1,4 +1,4 @@
-"""The libraries' own bars and notes, silenced: the program reports progress itself."""
+"""The libraries' own bars and notes, switched off: the program reports progress itself."""
 
 from __future__ import annotations
 

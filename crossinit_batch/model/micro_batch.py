@@ -18,7 +18,7 @@ Part = TypeVar("Part")
 class MicroBatch:
     """The samples of one kind of work that fit into memory: `size`, of `wanted` that were to go together.
 
-    `size` None stands for all of them; `on_halved(size, wanted)` is told whenever memory has run out.
+    `size` is None for all of them; `on_halved(size, wanted)` is called whenever memory has run out.
     """
 
     def __init__(self, size: int | None = None) -> None:
@@ -29,14 +29,14 @@ class MicroBatch:
 
     @property
     def reduced(self) -> dict[str, int] | None:
-        """What a receipt says where memory ran out."""
+        """The receipt's entry where memory ran out, else None."""
         return {"samples": self.size or 0, "wanted": self.wanted} if self._halved else None
 
     def run(self, count: int, do: Callable[[slice, int], Part], like: int = 0) -> list[Part]:
         """`do(part, size)` for one part of range(count) after the other, all of `size` but the last, which may be less.
 
         The size is what so many samples need, or `like` where that is more, so that others find the same shape. Where
-        memory runs out, the part is done again in halves; the error passes where one sample is too much.
+        memory runs out, the part is done again in halves; the error is raised where one sample is too much.
         """
         done: list[Part] = []
         start = 0

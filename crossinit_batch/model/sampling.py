@@ -60,7 +60,7 @@ def denoise(
 
 
 def _predicted(model: BaseModel, sample: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-    """The noise in all samples, asked for together, or in parts of one shape where memory is short."""
+    """The noise in all samples, predicted together, or in micro-batches of one shape where memory is short."""
     states = conditioning.at(timestep)
 
     def predicted(part: slice, size: int) -> Tensor:

@@ -51,7 +51,7 @@ class ModelSource:
 def locate_model(settings: ModelSettings, *, fetch: bool = True) -> ModelSource | None:
     """The model's folder, downloaded where `fetch` allows it, else None; `demo` is bundled.
 
-    ModelError for a model that cannot be had, or is no Stable Diffusion 1.x or 2.x pipeline in safetensors.
+    ModelError for a model that cannot be found, or is no Stable Diffusion 1.x or 2.x pipeline in safetensors.
     """
     revision = None
     if settings.id == DEMO:
@@ -77,9 +77,9 @@ def locate_model(settings: ModelSettings, *, fetch: bool = True) -> ModelSource 
 
 
 def fetched_model(settings: ModelSettings) -> ModelSource:
-    """The model's folder, brought here where it is not; ModelError where that cannot be."""
+    """The model's folder, downloaded where it is not here; ModelError where that fails."""
     source = locate_model(settings)
-    assert source is not None  # only a look without fetching ends so
+    assert source is not None  # None only without fetching
     return source
 
 
@@ -99,11 +99,11 @@ def _is_folder(name: str) -> bool:
 
 
 def hub_folder(
-    name: str, revision: str | None, files: list[str], is_whole: Callable[[Path], bool], fetch: bool
+    name: str, revision: str | None, files: list[str], is_complete: Callable[[Path], bool], fetch: bool
 ) -> Path | None:
-    """The snapshot folder of a hub id with these files, from the local cache where it is whole, else downloaded.
+    """The snapshot folder of a hub id with these files, from the local cache where it is complete, else downloaded.
 
-    None where it is not here and `fetch` does not allow bringing it; ModelError where it cannot be had.
+    None where it is not here and `fetch` does not allow a download; ModelError where it cannot be found.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
@@ -111,12 +111,12 @@ def hub_folder(
     wanted: dict[str, Any] = {"repo_id": name, "revision": revision, "allow_patterns": files}
     try:
         cached = Path(snapshot_download(**wanted, local_files_only=True))
-        if is_whole(cached):
+        if is_complete(cached):
             return cached
     except HFValidationError:
         raise _no_model(name) from None
     except (ValueError, OSError):
-        pass  # not in the cache, or not whole: the lines below say what to do about it
+        pass  # not in the cache, or incomplete: handled below
     if name in MIRRORS:
         raise ModelError(
             f"model {name!r} was taken off the hub by its owner and is not whole in the local cache",

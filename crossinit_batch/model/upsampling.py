@@ -1,8 +1,8 @@
-"""Doubling the side of the U-Net's activations in a way whose way back is cheap where it has to repeat exactly.
+"""Doubling the side of the U-Net's activations with a backward pass that is cheap where it has to be deterministic.
 
-On a GPU, torch's compiler turns the way back of nearest-neighbour upsampling into an indexed sum, which is put in order
-at a high price: 22 of 203 ms for 32 samples of Stable Diffusion 2.1 on an H200. The way back of an expanded view is a
-plain sum of four numbers, in one order everywhere.
+On a GPU, torch's compiler turns the backward pass of nearest-neighbour upsampling into an indexed sum, which is costly
+to make deterministic: 22 of 203 ms for 32 samples of Stable Diffusion 2.1 on an H200. The backward pass of an expanded
+view is a plain sum of four numbers, in one order everywhere.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Doubling(Upsample2D):  # type: ignore[misc]
 
 
 def double_by_views(unet: Any) -> None:
-    """Have a U-Net's plain upsamplers double so; what else it may have for it stays as it is."""
+    """Replace the forward pass of a U-Net's plain upsamplers by this one; others stay as they are."""
     for module in unet.modules():
         if type(module) is Upsample2D and _is_plain(module):
             module.__class__ = Doubling

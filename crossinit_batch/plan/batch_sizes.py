@@ -1,6 +1,6 @@
 """How much goes through a device together: from its free memory, and from what one sample takes by the counts.
 
-Only what the manifest leaves to us is chosen, once: the plan keeps it, so that a run that goes on uses the same.
+Only what the manifest leaves open is chosen, once: the plan keeps it, so that a resumed run uses the same.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from crossinit_batch.plan.estimate import largest_batch
 from crossinit_batch.plan.plan import Plan
 
 _USED = 0.8
-"""Of the free memory, since memory is cut into pieces and other programs want some too."""
+"""The fraction of free memory to use, since memory is fragmented and other programs need some too."""
 _KEPT_FOR_BACKWARD = 0.75
-"""Of the numbers that the layers write; a test holds it against what autograd keeps."""
+"""The fraction of the numbers that layers write that is kept; a test compares it with what autograd keeps."""
 _KEPT_FORWARD = 0.3
-"""The most that is there at a time when nothing is kept for the way back."""
+"""The largest fraction held at a time when nothing is kept for the backward pass."""
 _DECODING_BYTES = 4 * 2**30
 """For decoding, in float32: more pictures together than this holds are no faster."""
 _MOST_DECODED = 8
@@ -50,13 +50,13 @@ def _between(least: int, value: int, most: int) -> int:
 
 
 def weight_bytes(source: ModelSource, element: int) -> int:
-    """What the frozen model takes, its U-Net's numbers of `element` bytes and all others of four."""
+    """The bytes of the frozen model, its U-Net's numbers of `element` bytes and all others of four."""
     parts = {part: parameters_of(source.folder / part, source.variant) for part in ("unet", "text_encoder", "vae")}
     return sum(count * (element if part == "unet" else 4) for part, count in parts.items())
 
 
 def learning_bytes(architecture: Architecture, element: int) -> float:
-    """Memory that a sample takes on its way forward and back, with a U-Net whose numbers have `element` bytes."""
+    """Memory that a sample takes in its forward and backward pass, with a U-Net whose numbers have `element` bytes."""
     unet = architecture.noise_prediction(architecture.latent_side(None))
     return _KEPT_FOR_BACKWARD * (unet.numbers * element + architecture.text_encoding.numbers * 4)
 
@@ -73,7 +73,7 @@ def decoded_together(architecture: Architecture, side: int) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had on a device; for kinds that do not say, what the host has."""
+    """Bytes that can still be had on a device; for kinds that do not report it, what the host has."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)

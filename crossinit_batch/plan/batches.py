@@ -14,10 +14,10 @@ Item = TypeVar("Item")
 
 
 def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan | None) -> Plan:
-    """The plan with batches for the pending jobs, each given with whether it still needs its artifact.
+    """The plan with batches for the pending jobs, each with whether it still needs its artifact.
 
     Batches of an earlier plan in the same folder are kept where none of their jobs has changed, also those that are
-    done, so that a run that was cut, or a result that was damaged later, is made with the same batch mates.
+    done, so that a resumed run, or a result that was damaged later, has the same batch mates.
     """
     waiting = {job.key: needs_artifact for job, needs_artifact in pending}
     digests = {job.key: job.digest for job in plan.jobs}
@@ -54,7 +54,7 @@ def with_batches(plan: Plan, pending: Sequence[tuple[Job, bool]], frozen: Plan |
 
 
 def idle_workers(plan: Plan, batches: Sequence[JobBatch], workers: int) -> str:
-    """What to say where there are fewer batches to do than workers, and smaller ones would be more; else empty."""
+    """A hint where there are fewer batches to do than workers, and smaller batches would help; else empty."""
     if not 0 < len(batches) < workers:
         return ""
     groups = Counter[tuple[str, str]]()

@@ -1,4 +1,4 @@
-"""All that decides a result, in one room: the digests of artifacts, pictures, scores, batches and judges.
+"""All that decides a result, in one module: the digests of artifacts, pictures, scores, batches and judges.
 
 Two results with one digest are the same result. Every key here is older than the code around it: digests of what is
 stored must stay equal, so artifacts are still called embeddings in them. A change of code that changes results raises
@@ -31,12 +31,12 @@ def identity_parts(identity: PlannedIdentity) -> dict[str, Any]:
 
 
 def artifact_digest(identity: PlannedIdentity, method_parts: Mapping[str, Any]) -> str:
-    """The digest of what a method makes of an identity."""
+    """The digest of an identity's artifact by a method."""
     return digest_of("embedding", {**identity_parts(identity), **method_parts})
 
 
 def imported_digest(sha256: str) -> str:
-    """The digest of an artifact that is given: that of its content."""
+    """The digest of an artifact that is imported: that of its content."""
     return digest_of("given", {"content": sha256})
 
 
@@ -51,7 +51,7 @@ def decided_parts(plan: Plan, job: Job) -> dict[str, Any]:
 
 
 def batch_digest(work: str, jobs: Sequence[str]) -> str:
-    """The digest of a batch by its work and its jobs' digests: who shares a batch decides the last bits."""
+    """The digest of a batch by its work and its jobs' digests: batch mates decide the last bits."""
     return digest_of("batch", {"work": work, "jobs": list(jobs)})
 
 

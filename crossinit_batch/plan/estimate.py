@@ -34,17 +34,17 @@ from crossinit_batch.plan.plan import JobBatch, Plan, PlannedJudges
 START, DECODING = "start", "decoding"
 """Names of rates; methods name those of learning, `drawing` and `judging` give the last ones."""
 _IMPORTING = 5.0
-"""Seconds until torch, diffusers and transformers are there."""
+"""Seconds until torch, diffusers and transformers are imported."""
 _SUPERVISING = 3.0
-"""Seconds until a process that only watches over workers starts them: it needs torch alone."""
+"""Seconds until a process that only supervises workers starts them: it needs torch alone."""
 _CONTEXT = 5.0
 """Seconds until a GPU takes work."""
 _LOADING = 1.5e9
 """Bytes of weights a second."""
 _OF_FACE_NETWORKS, _OF_CLIP = 100, 25
-"""Operations on a picture for each byte of the weights: ArcFace's layers are used at many places, CLIP's at 50."""
+"""Operations on a picture for each byte of the weights: ArcFace's layers are used at many positions, CLIP's at 50."""
 _LOOKING = 0.02
-"""Seconds to read a picture, find its faces' places and cut them out."""
+"""Seconds to read a picture, locate its faces and cut them out."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Work:
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """Seconds of work on a device that does nothing else; `measured` where earlier runs say so.
+    """Seconds of work on a device that does nothing else; `measured` where earlier runs were timed.
 
     `start` until the workers work, `learning`, `drawing` and `judging` of all of them together, `longest` of the one
     that has most; `workers` are those that have something to do.
@@ -108,13 +108,13 @@ class TimeEstimate:
 
     @property
     def summary(self) -> str:
-        """In a line for people, with what it is founded on."""
+        """In a line for display, with what it is based on."""
         source = "by an earlier run here" if self.measured else "by counted operations"
         parts = {"learning": self.learning, "drawing": self.drawing, "judging": self.judging}
-        told = [f"{name} {duration(seconds)}" for name, seconds in parts.items() if round(seconds)]
-        start, work = f"start {duration(self.start)}", ", ".join(told)
+        phases = [f"{name} {duration(seconds)}" for name, seconds in parts.items() if round(seconds)]
+        start, work = f"start {duration(self.start)}", ", ".join(phases)
         if self.workers == 1:
-            workers, split = "1 worker", ", ".join([start, *told])
+            workers, split = "1 worker", ", ".join([start, *phases])
         else:
             workers, split = f"{self.workers} workers", f"{start}; summed over workers {work or 'next to nothing'}"
         return f"estimate {source}: {duration(self.wall)} with {workers} on {self.device.name} ({split})"
@@ -201,7 +201,7 @@ def largest_batch(plan: Plan) -> int:
 
 
 def _longest(lengths: Sequence[float], workers: int) -> float:
-    """What the last of the workers to end has done, each batch being taken by the first that is free."""
+    """The seconds of the worker that ends last, each batch being taken by the first that is free."""
     loads = [0.0] * workers
     for length in sorted(lengths, reverse=True):
         loads[loads.index(min(loads))] += length
@@ -238,7 +238,7 @@ def counted_rates(plan: Plan, architecture: Architecture, device: Device) -> dic
 
 
 def _judging_seconds(judges: PlannedJudges, device: Device) -> float:
-    """Seconds a picture, by what the weights' size says; face networks compute on the processor, most often."""
+    """Seconds a picture, by the weights' size; face networks compute on the processor, most often."""
     processor = device if device.kind == "cpu" else Device("cpu", processor_name())
     faces, clip = weight_bytes(judges.settings)
     return _LOOKING + (_OF_FACE_NETWORKS * faces + _OF_CLIP * clip) / typical_speed(processor).flops

@@ -13,11 +13,11 @@ from crossinit_batch.storage.store import Store, json_bytes
 
 
 class DamagedPlan(OutputError):
-    """The frozen plan cannot be read, but it was ours: planning anew mends it."""
+    """The frozen plan cannot be read, but it was ours: planning anew repairs it."""
 
 
 def dump_plan(plan: Plan) -> bytes:
-    """The plan as the JSON file in the output folder, with a checksum since runs go by it."""
+    """The plan as the JSON file in the output folder, with a checksum since runs rely on it."""
     return json_bytes(with_checksum(plan.model_dump(mode="json")))
 
 
@@ -53,9 +53,9 @@ def read_plan(store: Store) -> Plan | None:
         plan = Plan.model_validate({key: item for key, item in value.items() if key != CHECKSUM})
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        location = ".".join(str(part) for part in first["loc"])
         raise DamagedPlan(
-            f"{store}/{layout.PLAN} is damaged at {place}: {first['msg']}",
+            f"{store}/{layout.PLAN} is damaged at {location}: {first['msg']}",
             "Run the manifest again; what is done is kept.",
         ) from None
     if verified(value) is None:
@@ -67,7 +67,7 @@ def read_plan(store: Store) -> Plan | None:
 
 
 def planned_source(store: Store, plan: Plan) -> ModelSource:
-    """The model that an output folder was planned with; OutputError where it is another one by now."""
+    """The model that an output folder was planned with; OutputError where it has changed since."""
     source = fetched_model(plan.model.pinned)
     if source.fingerprint != plan.model.fingerprint:
         raise OutputError(

@@ -135,7 +135,7 @@ def plan_imported(
 ) -> Plan:
     """A plan whose jobs take their artifact from a file."""
     known = {method.name: method for method in folder.plan.methods} if folder.plan else {}
-    people = {identity.id: identity for identity in folder.plan.identities} if folder.plan else {}
+    planned = {identity.id: identity for identity in folder.plan.identities} if folder.plan else {}
     names = {artifact.method: artifact.kind for artifact in folder.artifacts}
     identities = dict.fromkeys(artifact.identity for artifact in folder.artifacts)
     return Plan(
@@ -146,7 +146,7 @@ def plan_imported(
         prompts=prompts,
         render=render,
         compute=compute,
-        identities=tuple(people.get(identity, PlannedIdentity(id=identity)) for identity in identities),
+        identities=tuple(planned.get(identity, PlannedIdentity(id=identity)) for identity in identities),
         jobs=tuple(
             Job(
                 method=artifact.method,

@@ -42,7 +42,7 @@ class Inventory:
 
     @property
     def checkpoints(self) -> list[str]:
-        """The files of batches that were cut."""
+        """The files of batches that were interrupted."""
         return [name for name in self.files if name.startswith(f"{layout.CHECKPOINTS}/")]
 
     def pictures_scored(self, state: JobState) -> int:
@@ -76,7 +76,7 @@ class Inventory:
         return all(self.is_done(state) for state in self.states.values())
 
     def again(self, store: Store, batches: Sequence[JobBatch]) -> Inventory:
-        """The inventory with the jobs of these batches looked at anew, since only they can have changed."""
+        """The inventory with the jobs of these batches read again, since only they can have changed."""
         keys = {(batch.method, identity) for batch in batches for identity in batch.identities}
         jobs = [self.states[key].job for key in keys]
         files = store.listing()
@@ -152,7 +152,7 @@ def _valid_scores(store: Store, plan: Plan, job: Job, files: Mapping[str, int]) 
 
 
 def _seconds_each(receipt: Receipt | None) -> float | None:
-    """The seconds that each picture took which a receipt counts."""
+    """The seconds that each picture of a receipt took, None where none was timed."""
     spent = receipt.run.get("seconds") if receipt else None
     if receipt is None or not isinstance(spent, int | float):
         return None
@@ -170,12 +170,12 @@ def _is_valid(receipt: Receipt, folder: str, plan: Plan, picture: PlannedPicture
 
 
 def missing_files(receipt: Receipt, folder: str, files: Mapping[str, int]) -> list[str]:
-    """The receipt's files that are not there in their size."""
+    """The receipt's files that are missing or of another size."""
     return [name for name, file in receipt.files.items() if files.get(f"{folder}/{name}") != file.size]
 
 
 def _difference(plan: Plan, job: Job, receipt: Receipt) -> str:
-    """Which inputs differ between a stored result and the plan, for people."""
+    """Which inputs differ between a stored result and the plan, for display."""
     before, now = _flat(receipt.facts.get("decided") or {}), _flat(decided_parts(plan, job))
     changed = []
     for key in sorted(before.keys() | now.keys()):

@@ -18,7 +18,7 @@ def planned_judges(settings: EvaluationSettings | None, *, fetch: bool = True) -
 
 
 def fetched_judges(settings: EvaluationSettings | None, report: Reporter) -> PlannedJudges | None:
-    """The same before work: a CLIP model that is not here is fetched, never without a word, and networks are opened."""
+    """The same before a run: a CLIP model that is not here is reported and fetched, and networks are opened."""
     judges = planned_judges(settings, fetch=False)
     if judges is not None and judges.clip == "unknown" and judges.settings.prompt is not None:
         report(Note(f"fetching the prompt judge {judges.settings.prompt.model} from the hub"))

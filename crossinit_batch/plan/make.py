@@ -15,7 +15,7 @@ UNKNOWN = "unknown"
 def make_plan(manifest: Manifest, source: ModelSource | None, dtype: str, judges: PlannedJudges | None = None) -> Plan:
     """The plan of a manifest on this model in this precision, without batches; reads every photograph once.
 
-    `source` None stands for a model that is not on this machine yet.
+    `source` is None for a model that is not on this machine yet.
     """
     photographs = hashed([path for identity in manifest.identities for path in identity.photographs])
     identities = tuple(

@@ -53,7 +53,7 @@ def photograph_bytes(photograph: Photograph) -> bytes:
 
 
 def opened_photograph(photograph: Photograph) -> Image.Image:
-    """A planned photograph, upright; PhotographError where it is another one now or cannot be used."""
+    """A planned photograph, upright; PhotographError where it has changed or cannot be used."""
     from crossinit_batch.images.photograph import open_photograph
 
     return open_photograph(photograph_bytes(photograph), photograph.path)

@@ -38,12 +38,12 @@ class PlannedModel(Record):
 
     @property
     def pinned(self) -> ModelSettings:
-        """The settings with the commit that was found, so that a branch which moves on does not matter."""
+        """The settings with the commit that was found, so that later commits of a branch do not matter."""
         return self.settings.model_copy(update={"revision": self.revision or self.settings.revision})
 
     @property
     def label(self) -> str:
-        """What results say they were made with: a hub id, or a folder's last name, never a path."""
+        """The model's name in results: a hub id, or a folder's last name, never a path."""
         return model_label(self.settings.id)
 
 
@@ -65,7 +65,7 @@ class PlannedJudges(Record):
         return self.settings.identity is not None and prompt.category not in self.settings.identity.without
 
     def has_second_person(self, prompt: Prompt) -> bool:
-        """Whether somebody else is meant to be in pictures of this prompt."""
+        """Whether a second person is meant to be in pictures of this prompt."""
         return self.settings.identity is not None and prompt.category in self.settings.identity.second_person
 
 
@@ -86,7 +86,7 @@ class Job(Record):
 
 
 class JobBatch(Record):
-    """Identities of one method that share U-Net batches; who shares one decides the last bits, so it is frozen."""
+    """Identities of one method that share U-Net batches; batch mates decide the last bits, so they are frozen."""
 
     work: Literal["learn", "import", "render"]
     method: str
@@ -95,7 +95,7 @@ class JobBatch(Record):
 
 
 class PlannedIdentity(Record):
-    """A person with the photographs that were found."""
+    """An identity with the photographs that were found."""
 
     id: str
     photographs: tuple[Photograph, ...] = ()
@@ -148,7 +148,7 @@ class Plan(Record):
 
     @property
     def artifact(self) -> str:
-        """What the methods make, in a word for people: embedding, say, or artifact where kinds differ."""
+        """What the methods make, in a word for display: embedding, say, or artifact where kinds differ."""
         kinds = {method.artifact.name for method in self.methods}
         return kinds.pop() if len(kinds) == 1 else "artifact"
 

@@ -1,4 +1,4 @@
-"""In which order batches are done, and which of them belong to whom: decided by the plan alone."""
+"""The order of batches, and which shard each belongs to: decided by the plan alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crossinit_batch.plan.shard import Shard
 
 
 def cost_of(plan: Plan, batch: JobBatch) -> int:
-    """What a batch costs as a whole, in tenths of U-Net passes of one sample, whatever of it is done already."""
+    """The complete cost of a batch, in tenths of U-Net passes of one sample, whatever of it is done already."""
     work = plan.learned_method(batch.method).work if batch.work == "learn" else None
     learning = round(10 * work.samples * work.ways) if work else 0
     return len(batch.identities) * (learning + 10 * plan.pictures_a_job * plan.render.evaluations)
@@ -23,9 +23,8 @@ def longest_first(plan: Plan, batches: Sequence[JobBatch]) -> list[JobBatch]:
 def batches_of(plan: Plan, shard: Shard | None) -> list[JobBatch]:
     """The plan's batches that are this shard's, all where the run has no shards.
 
-    Each goes to whoever has least so far, the longest first.
-
-    Only the plan decides, not what is done, so shards that begin at different times agree without talk.
+    Each goes, the longest first, to the shard that has least so far. Only the plan decides, not what is done, so
+    shards that begin at different times agree without communication.
     """
     if shard is None:
         return list(plan.batches)

@@ -20,7 +20,7 @@ _COLUMNS = ("picture", "faces", "identity", "identity_best", "prompt")
 
 @dataclass(frozen=True)
 class PictureScore:
-    """What the judges say of one picture; None where a judge was not asked or there was nothing to judge.
+    """The judges' scores of one picture; None where a judge was not asked or there was nothing to judge.
 
     `identity` is the cosine of the largest face with the source photograph, `identity_best` that of the most similar
     face, `prompt` CLIP's cosine with the prompt; `faces` how many faces were found.
@@ -57,7 +57,7 @@ def load_scores(data: bytes) -> list[PictureScore]:
 
 
 def prompts_scored(plan: Plan, job: Job, pictures: Receipt | None, scores: Receipt | None) -> frozenset[int]:
-    """The prompts of a job whose scores stand as planned."""
+    """The prompts of a job whose scores exist as planned."""
     stored = scores.facts.get("cells") if scores else None
     if not isinstance(stored, dict):
         return frozenset()
@@ -66,5 +66,5 @@ def prompts_scored(plan: Plan, job: Job, pictures: Receipt | None, scores: Recei
 
 
 def prompt_key(plan: Plan, number: int) -> str:
-    """What a prompt's scores are called in receipts: the folder of its pictures."""
+    """The key of a prompt's scores in receipts: the folder of its pictures."""
     return layout.prompt_folder(number, plan.prompts[number])

@@ -1,4 +1,4 @@
-"""A shard: one of the equal parts that a run is divided into."""
+"""A shard: one of the equal divisions of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task: a batch of jobs with how each of them was found, the unit of work of every engine."""
+"""A task: a batch of jobs with the state of each, the unit of work of every engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class JobState:
     """One job: its artifact's state with the reason, the pictures that are done, by name, and the prompts scored.
 
     `seconds` are those of learning, `drawing_seconds` and `judging_seconds` those of a picture, None where nothing was
-    timed. `has_prepared`: the published file that its artifact started from is there.
+    timed. `has_prepared`: the published file that its artifact started from exists.
     """
 
     job: Job

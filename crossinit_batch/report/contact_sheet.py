@@ -57,8 +57,8 @@ def contact_sheet(
         _write(draw, label, font, (gap, y + (height - label.height) // 2), 0, centred=False)
         for column in range(columns):
             picture = pictures[column] if column < len(pictures) else None
-            place = (left + column * (cell + gap), y + (height - cell) // 2)
-            _paste(sheet, draw, picture, place, cell)
+            position = (left + column * (cell + gap), y + (height - cell) // 2)
+            _paste(sheet, draw, picture, position, cell)
         y += height + gap
     return sheet
 
@@ -109,9 +109,9 @@ def _broken(word: str, font: _Font, width: int) -> list[str]:
 
 
 def _write(
-    draw: ImageDraw.ImageDraw, text: _Text, font: _Font, place: tuple[int, int], width: int, *, centred: bool
+    draw: ImageDraw.ImageDraw, text: _Text, font: _Font, position: tuple[int, int], width: int, *, centred: bool
 ) -> None:
-    x, y = place
+    x, y = position
     for line in text.lines:
         indent = max(0, (width - _width(line, font)) // 2) if centred else 0
         draw.text((x + indent, y), line, fill=_INK, font=font)
@@ -122,10 +122,10 @@ def _paste(
     sheet: Image.Image,
     draw: ImageDraw.ImageDraw,
     picture: Image.Image | None,
-    place: tuple[int, int],
+    position: tuple[int, int],
     cell: int,
 ) -> None:
-    x, y = place
+    x, y = position
     if picture is None:
         draw.rectangle((x, y, x + cell - 1, y + cell - 1), fill=_EMPTY)
         dash = cell // 12

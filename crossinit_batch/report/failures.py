@@ -13,7 +13,7 @@ from crossinit_batch.storage.store import Store, json_bytes
 
 
 def read_failures(store: Store) -> list[JobFailed]:
-    """What failures.json says has failed; none where it is not there or not to be understood."""
+    """The failures in failures.json; none where it is missing or damaged."""
     rows = (store.read_json(layout.FAILURES) or {}).get("failures")
     names = {field.name for field in fields(JobFailed)}
     valid = [row for row in rows if isinstance(row, dict) and row.keys() == names] if isinstance(rows, list) else []
@@ -21,7 +21,7 @@ def read_failures(store: Store) -> list[JobFailed]:
 
 
 def unresolved(inventory: Inventory, failures: Sequence[JobFailed]) -> list[JobFailed]:
-    """The failures of jobs that are not done, one a job: a batch that failed may have been done again, or in part."""
+    """The failures of jobs that are not done, one a job: a failed batch may have been done again, or partly."""
     first: dict[tuple[str, str], JobFailed] = {}
     for failure in failures:
         key = (failure.method, failure.identity)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from crossinit_batch.prompts import SLOT, Prompt
 from crossinit_batch.report.html import page_template, script_data, whole_text
 
-_LARGEST_EXACT = 2**53 - 1  # JavaScript's numbers are doubles; a larger seed travels as text
+_LARGEST_EXACT = 2**53 - 1  # JavaScript's numbers are doubles; a larger seed is written as text
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 @cache
 def page_template(package: str, name: str) -> Template:
-    """The template `<name>.html.jinja` that lies in a package of ours; whatever it is given is escaped."""
+    """The template `<name>.html.jinja` in one of our packages; whatever is inserted is escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["content_hash"] = content_hash
     source = resources.files(package).joinpath(f"{name}.html.jinja").read_text(encoding="utf-8")
@@ -28,11 +28,11 @@ def content_hash(text: str) -> str:
 
 
 def script_data(data: Mapping[str, Any]) -> str:
-    """Compact ASCII JSON that cannot end the script element it stands in."""
+    """Compact ASCII JSON that cannot end the script element it is in."""
     text = json.dumps(data, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def whole_text(page: str) -> str:
-    """A page that UTF-8 can hold: a file name that is not UTF-8 reaches us as lone surrogates, which no file could."""
+    """A page that UTF-8 can encode: lone surrogates, from file names that are not UTF-8, are replaced."""
     return page.encode("utf-8", "replace").decode("utf-8")

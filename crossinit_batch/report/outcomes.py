@@ -1,4 +1,4 @@
-"""What came of each method of a run, as rows and as a table."""
+"""The outcome of each method of a run, as rows and as a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one method; `median_seconds` an artifact of this kind, None where nothing was timed."""
+    """The outcome of one method; `median_seconds` an artifact of this kind, None where nothing was timed."""
 
     method: str
     artifacts_done: int
@@ -57,7 +57,7 @@ def heading_of(rows: Iterable[Outcome]) -> str:
 
 
 def outcomes(inventory: Inventory, failures: Sequence[JobFailed]) -> list[Outcome]:
-    """What came of each method."""
+    """The outcome of each method."""
     rows = []
     for method in inventory.plan.methods:
         states = [state for state in inventory.states.values() if state.job.method == method.name]

@@ -25,7 +25,7 @@ class Finding:
     @property
     def is_of_content(self) -> bool:
         """Whether a receipt lists the file."""
-        return not _speaks_for_itself(self.name)
+        return not _needs_no_receipt(self.name)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Verification:
     """How many files were checked, what is wrong, and the digest of all names and contents of results.
 
     Two folders with the same digest hold the same results, wherever and by however many workers they were made.
-    `unlisted` are files that no receipt lists, so that nothing can be said of them.
+    `unlisted` are files that no receipt lists, which cannot be checked.
     """
 
     files: int
@@ -68,14 +68,14 @@ def verify(store: Store, on_file: Callable[[int, int], None] = lambda _done, _al
         elif sha256(data) != expected:
             findings.append(Finding(name, "its content is not what its receipt says"))
         on_file(done, len(everything))
-    unlisted = tuple(name for name in sizes if name not in everything and not _speaks_for_itself(name))
+    unlisted = tuple(name for name in sizes if name not in everything and not _needs_no_receipt(name))
     return Verification(len(everything), tuple(findings), sha256(canonical(results)), unlisted)
 
 
 def repair(store: Store, findings: tuple[Finding, ...]) -> None:
-    """Set aside what does not match its receipt, so that `resume` makes it again; a plan stays to say that it is.
+    """Set aside what does not match its receipt, so that `resume` makes it again; a damaged plan is kept.
 
-    Receipts then list what stands: for a manifest that no longer asks for a lost file, nobody would make it again.
+    Receipts then list existing files only: a lost file that the manifest no longer asks for is never made again.
     """
     lost = {finding.name for finding in findings} - {layout.PLAN}
     for name in sorted(lost):
@@ -89,7 +89,7 @@ def repair(store: Store, findings: tuple[Finding, ...]) -> None:
 
 
 def _forget(store: Store, name: str, lost: set[str]) -> None:
-    """Take files that are lost out of a receipt; one whose files are only whole together is set aside itself."""
+    """Remove lost files from a receipt; one whose files are only valid together is set aside itself."""
     receipt, folder = read_receipt(store, name), PurePosixPath(name).parent
     if receipt is None:
         return
@@ -104,13 +104,13 @@ def _is_receipt(name: str) -> bool:
     return PurePosixPath(name).name == layout.RECEIPT_FILE and not name.startswith(f"{layout.STATE}/")
 
 
-def _speaks_for_itself(name: str) -> bool:
-    """Whether no receipt is to list a file: receipts, the plan, and what a run keeps for itself."""
+def _needs_no_receipt(name: str) -> bool:
+    """Whether a file belongs in no receipt: receipts, the plan, and a run's own state."""
     return _is_receipt(name) or name == layout.PLAN or name.startswith(f"{layout.STATE}/")
 
 
 def _problems_of_plan(store: Store) -> list[Finding]:
-    """The plan has its digest in itself, as runs go by it before any of them comes to an end."""
+    """The plan contains its own checksum, as runs rely on it before any of them has ended."""
     try:
         read_plan(store)
     except DamagedPlan:

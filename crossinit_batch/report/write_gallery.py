@@ -20,7 +20,7 @@ _SHEET_ROWS, _SHEET_CELL = 12, 128
 
 
 def write_gallery(store: Store, inventory: Inventory, failures: Sequence[JobFailed]) -> None:
-    """Write gallery/index.html, a small copy of each source photograph, and a contact sheet of the first people."""
+    """Write gallery/index.html, a small copy of each source photograph, and a contact sheet of the first identities."""
     with publishing(store, "gallery") as pages:
         _write_gallery(pages, inventory, failures)
 
@@ -47,16 +47,16 @@ def _write_gallery(pages: Publishing, inventory: Inventory, failures: Sequence[J
 
 
 def _contact_sheet(store: Store, inventory: Inventory, sources: Mapping[str, str | None]) -> bytes | None:
-    """The first people by every method, one picture a prompt, as a JPEG; None where no picture is there yet."""
+    """The first identities by every method, one picture a prompt, as a JPEG; None where no picture is there yet."""
     from PIL import Image
 
     from crossinit_batch.report.contact_sheet import contact_sheet
 
     plan = inventory.plan
     methods = [method.name for method in plan.methods]
-    people = list(dict.fromkeys(job.identity for job in plan.jobs))[: max(1, _SHEET_ROWS // len(methods))]
-    states = [inventory.states[method, person] for person in people for method in methods
-              if (method, person) in inventory.states]  # fmt: skip
+    identities = list(dict.fromkeys(job.identity for job in plan.jobs))[: max(1, _SHEET_ROWS // len(methods))]
+    states = [inventory.states[method, identity] for identity in identities for method in methods
+              if (method, identity) in inventory.states]  # fmt: skip
     if not any(state.pictures for state in states):
         return None
 
@@ -64,7 +64,7 @@ def _contact_sheet(store: Store, inventory: Inventory, sources: Mapping[str, str
         data = store.read(name) if name else None
         try:
             return Image.open(io.BytesIO(data)).convert("RGB") if data else None
-        except OSError:  # damaged since it was stored: `verify` tells
+        except OSError:  # damaged since it was stored: `verify` reports it
             return None
 
     rows = []

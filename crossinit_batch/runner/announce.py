@@ -1,4 +1,4 @@
-"""What a run says before it begins: totals, what an earlier run has done, how long it will take, what is idle."""
+"""What a run reports before it begins: totals, what an earlier run has done, how long it will take, what is idle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from crossinit_batch.plan.task import JobState
 
 @dataclass(frozen=True)
 class Announcement:
-    """A run, or one shard of it, as it is found; without a `source` only of its scores."""
+    """A run, or one shard of it, before its work; without a `source` it only scores."""
 
     inventory: Inventory
     source: ModelSource | None
@@ -60,7 +60,7 @@ class Announcement:
         )
 
     def notes(self) -> Iterator[str]:
-        """Lines for people, each worth saying."""
+        """Lines of information for the user."""
         plan, placement = self.inventory.plan, self.placement
         yield from _changes(self.inventory, self.ours)
         left = self.inventory.pending_of(batches_of(plan, placement.shard))
@@ -75,7 +75,7 @@ class Announcement:
         return method.work.steps if learns and isinstance(method, LearnedMethod) else 0
 
     def _idle_cores(self) -> str:
-        """What to say to somebody whose CPU could do more; empty where there is nothing to say."""
+        """A hint where CPU cores would be idle; else empty."""
         placement = self.placement
         used = len(placement.devices) * self.inventory.plan.compute.threads
         on_cpu = placement.first_device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ
@@ -87,7 +87,7 @@ class Announcement:
         )
 
     def _expected(self) -> str:
-        """How long our part will take, empty where nothing of it is left or the model is not needed."""
+        """How long this run or shard will take, empty where nothing of it is left or the model is not needed."""
         if self.source is None:
             return ""
         plan, placement = self.inventory.plan, self.placement

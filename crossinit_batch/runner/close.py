@@ -19,7 +19,7 @@ from crossinit_batch.storage.store import Store
 
 @dataclass(frozen=True)
 class Closed:
-    """A folder as it is in the end, and what failed in it and is not done since."""
+    """The final inventory of a folder, and the failures that remain."""
 
     inventory: Inventory
     failures: tuple[JobFailed, ...]
@@ -36,7 +36,7 @@ def close(store: Store, inventory: Inventory, failures: Sequence[JobFailed], fac
 
 
 def close_again(store: Store, inventory: Inventory) -> Closed:
-    """The same from the folder alone: after its shards, or of a run that was cut."""
+    """The same from the folder alone: after its shards, or of a run that was interrupted."""
     records = read_records(store, inventory.plan, inventory.files)
     failures = [failure for record in records for failure in record.failed] + read_failures(store)
     facts = {f"Shard {record.index + 1}/{record.count}": record.summary for record in records}
@@ -45,7 +45,7 @@ def close_again(store: Store, inventory: Inventory) -> Closed:
 
 @contextlib.contextmanager
 def closing(store: Store) -> Iterator[None]:
-    """Say in a sentence that the last files of a run could not be written."""
+    """Turn a failure to write the last files of a run into a CrossinitError."""
     try:
         yield
     except OSError as error:

@@ -86,7 +86,7 @@ class _RunCounts:
 
 
 class Execution:
-    """One run, or one shard, of a frozen plan in a folder that is held; without a `source` only of its scores."""
+    """One run, or one shard, of a frozen plan in a locked folder; without a `source` it only scores."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class Execution:
         return self._close(inventory, announcement.ours, self._summary(counters))
 
     def _clean(self, inventory: Inventory) -> int:
-        """Remove what killed runs left, checkpoints that nobody needs and our own old record; the temporary files."""
+        """Remove what killed runs left, unneeded checkpoints, this shard's old record; the count of temporary files."""
         swept = self.store.sweep(alone=self.shard is None)
         wanted = {
             layout.checkpoint(batch.digest)
@@ -147,7 +147,7 @@ class Execution:
         return swept
 
     def _close(self, begun: Inventory, ours: Sequence[JobState], summary: str) -> RunResult:
-        """Write the last files, or as a shard say that we have ended and let the last shard write them."""
+        """Write the last files, or record that this shard has ended and let the last one write them."""
         seconds, counts = time.monotonic() - self.began, self.counts
         inventory = begun.again(self.store, begun.pending_of(begun.plan.batches))
         if self.shard is None:
@@ -171,7 +171,7 @@ class Execution:
         return RunResult(self.store, inventory, failed, missing if self.source else 0, closed)
 
     def _failures_before(self, inventory: Inventory) -> list[JobFailed]:
-        """What a run before failed to learn or draw and is not there yet, where we only score, which mends none."""
+        """What an earlier run failed to learn or draw and is still missing, where this run only scores."""
         if self.source is not None:
             return []
         found = [failure for failure in read_failures(self.store) if failure.stage != "evaluate"]
@@ -201,13 +201,13 @@ class Execution:
         return f"{time.monotonic() - self.began:.0f} s on {self.placement.label}: {work or 'nothing to do'}"
 
     def _interrupted(self, inventory: Inventory, interrupted: Interrupted) -> None:
-        """Keep what failed so far, and say that we were stopped."""
+        """Record what failed so far, and report the interruption."""
         with closing(self.store):
             self._keep_failures(inventory, interrupted.message)
         self._report_stop(interrupted.message)
 
     def _keep_failures(self, inventory: Inventory, why: str) -> None:
-        """Write what has failed before the run's end came."""
+        """Write the failures of a run that ends early."""
         if self.shard is None:
             write_failures(self.store, self.counts.failures)
         else:

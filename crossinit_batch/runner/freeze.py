@@ -1,4 +1,4 @@
-"""Freezing a plan in the output folder, so that every run and every shard that comes there cuts the work up alike."""
+"""Freezing a plan in the output folder, so that every run and every shard there divides the work alike."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from crossinit_batch.storage.store import Store
 _MOST_TRIES = 10
 
 Decide = Callable[[Plan | None], Inventory]
-"""The inventory of the plan to be frozen, batches and all, given the plan that was frozen before."""
+"""The inventory of the plan to be frozen, batches and all, from the plan that was frozen before."""
 
 
 def freeze(store: Store, decide: Decide, shard: Shard | None, report: Reporter) -> Inventory:
     """Freeze the plan that `decide` makes after an earlier one; and what of it is done.
 
-    Shards begin together and without talk: the first one's plan is created only where there is none, and all later
-    ones read it. OutputError where shards at work go by another plan, or divide the run otherwise.
+    Shards begin together and without communication: the first one creates its plan only where there is none, and all
+    later ones read it. OutputError where shards at work use another plan, or divide the run otherwise.
     """
     if shard is not None:
         _check_count(store, shard)
@@ -38,17 +38,17 @@ def freeze(store: Store, decide: Decide, shard: Shard | None, report: Reporter) 
 
 
 def _put(store: Store, plan: Plan, frozen: Plan | None, before: bytes | None, shard: Shard | None) -> bool:
-    """Write the plan; False where another shard has written one meanwhile, which is to be looked at first."""
+    """Write the plan; False where another shard has written one meanwhile, which is to be read first."""
     if shard is None:
         write_plan(store, plan)
         return True
     if before is None:
         return store.create(layout.PLAN, dump_plan(plan))
-    other = store.part_at_work(lambda part: part != shard.name)
+    other = store.part_at_work(lambda name: name != shard.name)
     if other and frozen is not None:
-        part, holder = other
+        name, holder = other
         raise OutputError(
-            f"{store}: {part} is at work here by another plan ({holder}); not alike: {_differences(plan, frozen)}",
+            f"{store}: {name} is at work here by another plan ({holder}); not alike: {_differences(plan, frozen)}",
             "Wait for it to end, start it again with this manifest, or name another output folder.",
         )
     if store.read(layout.PLAN) != before:
@@ -58,7 +58,7 @@ def _put(store: Store, plan: Plan, frozen: Plan | None, before: bytes | None, sh
 
 
 def _earlier_plan(store: Store, report: Reporter) -> Plan | None:
-    """The plan of an earlier run in this folder; a damaged one is as none, since receipts say what is done."""
+    """The plan of an earlier run in this folder; a damaged one counts as none, since receipts record what is done."""
     try:
         return read_plan(store)
     except DamagedPlan as error:
@@ -68,11 +68,11 @@ def _earlier_plan(store: Store, report: Reporter) -> Plan | None:
 
 def _check_count(store: Store, shard: Shard) -> None:
     """Shards of 16 and shards of 5 at the same time would do some work twice."""
-    other = store.part_at_work(lambda part: not part.endswith(f"-of-{shard.count}"))
+    other = store.part_at_work(lambda name: not name.endswith(f"-of-{shard.count}"))
     if other:
-        part, holder = other
+        name, holder = other
         raise OutputError(
-            f"{store}: {part} is at work here ({holder}), and {shard} divides the run otherwise",
+            f"{store}: {name} is at work here ({holder}), and {shard} divides the run otherwise",
             "Wait for it to end, or start shards that count alike.",
         )
 

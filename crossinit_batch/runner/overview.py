@@ -1,4 +1,4 @@
-"""What a run would do, how far it is, and whether it is whole: the answers of `plan`, `status` and `verify`."""
+"""What a run would do, how far it is, and whether its files are valid: the answers of `plan`, `status` and `verify`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def overview_of(
 ) -> Overview:
     """What a manifest would do; writes nothing and loads no model.
 
-    And how long it, or a share of it, would take a run with these options.
+    And how long it, or a shard of it, would take with these options.
     """
     source = locate_model(manifest.model, fetch=False)
     store = Store(manifest.output)
@@ -100,9 +100,9 @@ def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None
         stream.write(json.dumps(facts) + "\n")
         return
     here = "" if expected else " (not on this machine yet; `run` fetches it)"
-    people, methods = count(len(plan.identities), "identity"), count(len(plan.methods), "method")
+    identities, methods = count(len(plan.identities), "identity"), count(len(plan.methods), "method")
     prompts, pictures = count(len(plan.prompts), "prompt"), count(plan.render.images_per_prompt, "picture")
-    stream.write(f"{printable(plan.name)}: {people} x {methods}, {prompts} x {pictures}\n")
+    stream.write(f"{printable(plan.name)}: {identities} x {methods}, {prompts} x {pictures}\n")
     stream.write(f"base model {printable(plan.model.label)}{here}\n")
     stream.write(f"pictures by {plan.render.summary}, as {plan.render.format}\n")
     for label, text in judges_of(plan):
@@ -127,7 +127,7 @@ def print_overview(overview: Overview, stream: TextIO, *, as_json: bool) -> None
 
 
 def _work_facts(inventory: Inventory, work: Work) -> dict[str, int]:
-    """What is left to do for machines, by the names that it has had since there were embeddings alone."""
+    """What is left to do for JSON output, by the names that it has had since there were embeddings alone."""
     rates = learning_rates(inventory.plan)
     outside = sum(samples for rate, samples in work.learning.items() if not rates[rate].through_encoder)
     return {
@@ -141,7 +141,7 @@ def _work_facts(inventory: Inventory, work: Work) -> dict[str, int]:
 
 
 def _estimate_facts(expected: TimeEstimate) -> dict[str, Any]:
-    """The estimate for machines, in seconds."""
+    """The estimate for JSON output, in seconds."""
     seconds = {"wall": expected.wall, "device": expected.device_seconds, "start": expected.start}
     works = {"learning": expected.learning, "drawing": expected.drawing, "judging": expected.judging}
     return {
@@ -224,7 +224,7 @@ def print_verification(store: Store, found: Verification, stream: TextIO, *, rep
 
 
 def _remedies(found: Verification) -> str:
-    """What makes the files again that were set aside."""
+    """How to make the files again that were set aside."""
     names = {finding.name for finding in found.findings}
     plan = names & {layout.PLAN, layout.MANIFEST}
     extras = {name for name in names if name.startswith(("analysis/", "study"))}

@@ -1,4 +1,4 @@
-"""One run, from a manifest, a cut run's folder or given embeddings to a finished output folder."""
+"""One run, from a manifest, an interrupted run's folder or imported embeddings to a finished output folder."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def run_plan(
 
 
 def _keep_manifest(store: Store, text: bytes) -> None:
-    """Put the manifest beside what comes of it, where it does not stand there already."""
+    """Write the manifest into the output folder, where it is not there already."""
     if store.read(layout.MANIFEST) != text or not is_published(store, "manifest", layout.MANIFEST):
         with publishing(store, "manifest") as files:
             files.write(layout.MANIFEST, text)
@@ -84,7 +84,7 @@ def evaluate(
 ) -> RunResult:
     """Score the pictures that an output folder has, drawing none.
 
-    By the judges that are given, else the plan's, else the demo model's own or CLIP alone.
+    By the judges of `settings`, else the plan's, else the demo model's own or CLIP alone.
     """
     planned = frozen_plan(store)
     if settings is None:
@@ -116,8 +116,8 @@ def _as_it_is(store: Store, plan: Plan, frozen: Plan | None) -> Inventory:
 
 
 @contextlib.contextmanager
-def _own(store: Store, part: str | None, report: Reporter, stop: StopRequest, options: RunOptions) -> Iterator[None]:
-    """The folder made and held for this run, or its `part`, and whoever watches told where storage makes it wait."""
+def _own(store: Store, shard: str | None, report: Reporter, stop: StopRequest, options: RunOptions) -> Iterator[None]:
+    """Create and lock the folder for this run, or its shard, and report where storage makes it wait."""
     with retries_told(report, lambda: bool(stop)):
         store.prepare()
         if not store.keeps_runs_apart:
@@ -129,5 +129,5 @@ def _own(store: Store, part: str | None, report: Reporter, stop: StopRequest, op
                     "and start one run at a time.",
                 )
             report(Warned(f"{problem}: start one run at a time"))
-        with store.locked(part, tell=lambda message: report(Note(message))):
+        with store.locked(shard, tell=lambda message: report(Note(message))):
             yield

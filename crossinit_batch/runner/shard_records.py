@@ -1,4 +1,4 @@
-"""What shards say of themselves when they end, so that the last one, or `crossinit report`, can tell of all."""
+"""Records that shards write when they end, so that the last one, or `crossinit report`, can report on all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_record(store: Store, shard: Shard, record: ShardRecord) -> None:
 
 
 def forget_record(store: Store, shard: Shard) -> None:
-    """A shard that is at work again has not ended."""
+    """Remove the record of a shard that is at work again."""
     store.remove(layout.shard_record(shard.name))
 
 
@@ -54,6 +54,6 @@ def read_records(store: Store, plan: Plan, names: Iterable[str]) -> list[ShardRe
 
 
 def all_have_ended(records: list[ShardRecord], shard: Shard) -> bool:
-    """Whether every shard that counts as this one has come to its end."""
+    """Whether every shard of this one's count has ended."""
     ended = {record.index for record in records if record.count == shard.count and record.ended}
     return len(ended) == shard.count

@@ -36,7 +36,7 @@ class Given(_Record):
 
 
 class AnswerFile(_Record):
-    """What one participant said; `check` is the CRC-32 of it, in hexadecimal."""
+    """The answers of one participant; `check` is the CRC-32 of them, in hexadecimal."""
 
     kind: Literal["crossinit study answers"]
     schema_number: Literal[1]
@@ -47,10 +47,10 @@ class AnswerFile(_Record):
 
     @property
     def is_whole(self) -> bool:
-        """Whether this is what the page wrote: nothing changed on its way."""
-        said: list[str | None] = [self.study, self.participant]
-        said += [part for one in self.answers for part in (one.item, one.question, one.left, one.right, one.chosen)]
-        text = json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+        """Whether the checksum matches, so that nothing has changed since the page wrote it."""
+        content: list[str | None] = [self.study, self.participant]
+        content += [part for one in self.answers for part in (one.item, one.question, one.left, one.right, one.chosen)]
+        text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
         return self.check == f"{zlib.crc32(text.encode()):08x}"
 
 
@@ -89,7 +89,7 @@ def preferences(files: Mapping[str, AnswerFile], key: Key) -> list[Preference]:
 
 
 def _all_or_nothing(files: Mapping[str, In], check: Callable[[str, In], Out]) -> dict[str, Out]:
-    """What `check` makes of every file, or a RequestError that says for each what a ValueError said."""
+    """What `check` makes of every file, or a RequestError with the message of every ValueError."""
     results, problems = {}, []
     for name, file in files.items():
         try:
@@ -112,8 +112,8 @@ def _read(path: str) -> AnswerFile:
         file = AnswerFile.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        where = f" at {place}" if place else ""
+        location = ".".join(map(str, first["loc"]))
+        where = f" at {location}" if location else ""
         raise ValueError(f"not a whole file of answers as the study's page saves them{where}") from None
     if not file.is_whole:
         raise ValueError("damaged: it is not what the study's page saved")

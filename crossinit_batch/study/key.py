@@ -1,4 +1,4 @@
-"""The key of a study: which picture is whose. It stays in the output folder and never reaches a participant."""
+"""The key of a study: which method drew which picture. It stays in the output folder, out of participants' reach."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SCHEMA = 1
 
 
 class Item(Record):
-    """One pair of pictures: `pictures` says by file name which method drew it, the methods in the plan's order."""
+    """One pair of pictures: `pictures` has the method that drew each, by file name, the methods in the plan's order."""
 
     identity: str
     prompt: str

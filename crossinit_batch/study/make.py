@@ -1,4 +1,4 @@
-"""Makes a study: pairs → pictures under names that say nothing → one page, and the key that says whose they are."""
+"""Makes a study: pairs → pictures under neutral names → one page, and the key that names their methods."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from crossinit_batch.study.questions import Pair, choose_pairs, description_of
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a study is asked to be: between which methods (none for all), against which one, how many pairs."""
+    """A study to make: between which methods (none for all), against which one, how many pairs."""
 
     methods: tuple[str, ...] = ()
     reference: str | None = None
@@ -56,7 +56,7 @@ def _write_study(copies: _Copies, pairs: Sequence[Pair], seed: int) -> Key:
     for number, pair in enumerate(pairs, start=1):
         names = {copies.picture(study, one): one.job.method for one in (pair.first, pair.second)}
         source = copies.source(study, pair.first.job.identity)
-        # Sorted by names that are digests, so the order of the two says nothing either.
+        # Sorted by names that are digests, so the order of the two reveals nothing either.
         shown.append(Shown(str(number), source, description_of(pair.prompt), tuple(sorted(names)), pair.questions))
         items[str(number)] = Item(
             identity=pair.first.job.identity,
@@ -121,10 +121,10 @@ class _Copies:
         return name
 
     def source(self, study: str, identity: str) -> str | None:
-        """Copy a person's small photograph; its new name, None where there is none to show."""
-        person = self.inventory.plan.identity(identity)
-        kept = person.thumbnail
-        data = (self.store.read(kept) if kept else None) or small_photograph(person)
+        """Copy an identity's small photograph; its new name, None where there is none to show."""
+        planned = self.inventory.plan.identity(identity)
+        kept = planned.thumbnail
+        data = (self.store.read(kept) if kept else None) or small_photograph(planned)
         if data is None:
             return None
         name = _neutral(study, f"source/{identity}", "jpg")

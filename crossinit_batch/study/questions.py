@@ -1,4 +1,4 @@
-"""What a study asks about which pairs of pictures: chosen from a seed, spread evenly over people and prompts."""
+"""What a study asks about which pairs of pictures: chosen from a seed, spread evenly over identities and prompts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Pair:
-    """Two methods' pictures of the same person, prompt and index; both came from the same noise."""
+    """Two methods' pictures of the same identity, prompt and index; both came from the same noise."""
 
     first: PlannedPicture
     second: PlannedPicture
@@ -61,13 +61,13 @@ def _names(pair: Pair) -> tuple[str, ...]:
 
 
 def _spread(inventory: Inventory, one: str, other: str, count: int, seed: int) -> Iterator[Pair]:
-    """`count` pairs of two methods, or as many as there are: prompts and people take turns, each in a random order."""
+    """`count` pairs of two methods, or as many as there are: prompts and identities take turns, in random orders."""
 
     def shuffled(kind: str, values: Sequence[str]) -> list[str]:
         return sorted(values, key=lambda value: seed_of("study", seed, kind, one, other, value))
 
     known = [job.identity for job in inventory.plan.jobs if job.method == one]
-    people = shuffled("people", [identity for identity in known if (other, identity) in inventory.states])
+    identities = shuffled("people", [identity for identity in known if (other, identity) in inventory.states])
 
     @cache
     def available(identity: str) -> dict[str, list[Pair]]:
@@ -77,8 +77,8 @@ def _spread(inventory: Inventory, one: str, other: str, count: int, seed: int) -
     turn = idle = found = 0
     while found < count and idle < len(texts):
         text = texts[turn % len(texts)]
-        for step in range(len(people)):
-            left = available(people[(turn + step) % len(people)]).get(text)
+        for step in range(len(identities)):
+            left = available(identities[(turn + step) % len(identities)]).get(text)
             if left:
                 yield left.pop(seed_of("study index", seed, one, other, turn) % len(left))
                 found, idle = found + 1, -1
@@ -87,7 +87,7 @@ def _spread(inventory: Inventory, one: str, other: str, count: int, seed: int) -
 
 
 def _pairs_of(inventory: Inventory, one: str, other: str, identity: str) -> dict[str, list[Pair]]:
-    """The pairs of a person for which both pictures stand, by prompt."""
+    """The pairs of an identity for which both pictures exist, by prompt."""
     states = inventory.states[one, identity], inventory.states[other, identity]
     pairs: dict[str, list[Pair]] = {}
     for first, second in zip(*(inventory.plan.pictures(state.job) for state in states), strict=True):

@@ -82,17 +82,17 @@ def interval(
     """The 95 % interval of the mean of y (n,), answers of participant who[i] about item which[i], numbered from 0.
 
     Answers of one participant, and those about one picture, go together; so participants and items are both drawn
-    anew with replacement (the pigeonhole bootstrap), which covers what another panel and other pictures would say.
-    Where answers hardly differ, few draws tell anything; so the interval is never narrower than Wilson's, which is
+    anew with replacement (the pigeonhole bootstrap), which covers how other participants and pictures would vary.
+    Where answers hardly differ, bootstrap draws hardly vary; so the interval is never narrower than Wilson's, which is
     right where all answers are independent.
     """
     draws = np.random.default_rng(seed)
-    people, items = int(who.max()) + 1, int(which.max()) + 1
+    participants, items = int(who.max()) + 1, int(which.max()) + 1
     means = []
     for _ in range(_DRAWS // _AT_ONCE):
-        weight_of_people = draws.multinomial(people, [1 / people] * people, size=_AT_ONCE)
+        weight_of_participants = draws.multinomial(participants, [1 / participants] * participants, size=_AT_ONCE)
         weight_of_items = draws.multinomial(items, [1 / items] * items, size=_AT_ONCE)
-        weights = weight_of_people[:, who] * weight_of_items[:, which]
+        weights = weight_of_participants[:, who] * weight_of_items[:, which]
         total = weights.sum(axis=1)
         means.append((weights @ y)[total > 0] / total[total > 0])
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
@@ -130,7 +130,7 @@ def tally_csv(rows: Sequence[Tally]) -> bytes:
 
 
 def tally_table(rows: Sequence[Tally]) -> Table:
-    """One line for each tally, for people."""
+    """One line for each tally, for display."""
     from rich.table import Table
     from rich.text import Text
 

@@ -1,1 +1,1 @@
-"""One device at work: it learns, draws and scores the batches that it gets, and saves what comes out."""
+"""One device at work: it learns, draws and scores the batches that it gets, and saves the results."""

@@ -1,4 +1,4 @@
-"""Artifacts on their way to the store: published with their receipt, or brought in from where they are given."""
+"""Storing artifacts: published with their receipt, or imported from files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from crossinit_batch.worker.context import RunContext
 
 
 def store_prepared(store: Store, prepared: Prepared) -> None:
-    """Keep what a method prepared once beside what comes of it, where it is not there complete."""
+    """Store what a method prepared once beside its results, where it is not there complete."""
     if not all(is_published(store, prepared.group, name) for name in prepared.files):
         with publishing(store, prepared.group) as files:
             for name, data in prepared.files.items():
@@ -43,7 +43,7 @@ def store_artifact(context: RunContext, job: Job, learned: Learned, run: dict[st
     }
     contents = {**learned.artifact.dump(job.identity, metadata), **learned.files}
     receipt_name = f"{folder}/{layout.RECEIPT_FILE}"
-    context.store.remove(receipt_name)  # one that was here is of other bytes from now on
+    context.store.remove(receipt_name)  # an old one would list other bytes
     files = {}
     for name, content in contents.items():
         stored = context.store.write(f"{folder}/{name}", content)
@@ -67,21 +67,21 @@ def store_artifact(context: RunContext, job: Job, learned: Learned, run: dict[st
 
 
 def import_artifacts(context: RunContext, model: BaseModel, task: Task) -> None:
-    """Copy given artifacts into the output folder, so that it holds all that its pictures were made from."""
+    """Copy imported artifacts into the output folder, so that it holds all that its pictures were made from."""
     for state in task.states:
         job = state.job
         if state.has_artifact:
             continue
         began = time.monotonic()
         try:
-            artifact = _given_artifact(context, model, job)
+            artifact = _imported_artifact(context, model, job)
         except JobError as error:
             context.report(JobFailed(*job.key, "embedding", error.message, error.hint))
             continue
         store_artifact(context, job, Learned(artifact, artifact.facts()), context.run_facts(time.monotonic() - began))
 
 
-def _given_artifact(context: RunContext, model: BaseModel, job: Job) -> Artifact:
+def _imported_artifact(context: RunContext, model: BaseModel, job: Job) -> Artifact:
     """The artifact in a job's source files; JobError where it can't be used with this model."""
     assert job.source is not None
     kind = context.plan.method(job.method).artifact

@@ -26,5 +26,5 @@ def load_checkpoint(data: bytes, file: str, names: Sequence[str], jobs: Sequence
 
 
 def _content(tensors: Mapping[str, Tensor], names: Sequence[str]) -> str:
-    """The digest of the numbers themselves: a flipped bit changes it, and nothing else would notice."""
+    """The digest of the numbers themselves: a flipped bit changes it, which nothing else would detect."""
     return sha256(b"".join(tensors[name].detach().cpu().contiguous().numpy().tobytes() for name in names))

@@ -17,7 +17,7 @@ from crossinit_batch.worker.stopping import StopRequest
 
 @dataclass(frozen=True)
 class RunContext:
-    """The frozen plan, the store, whom to tell, and whether to stop.
+    """The frozen plan, the store, the reporter, and the stop request.
 
     `scores_only`: nothing is learned or drawn, what is drawn is scored.
     """
@@ -31,7 +31,7 @@ class RunContext:
     scores_only: bool = False
 
     def run_facts(self, seconds: float) -> dict[str, Any]:
-        """The part of a receipt that differs from run to run."""
+        """The entries of a receipt that differ from run to run."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return {"seconds": round(seconds, 3), "finished": now, **self.facts}
 

@@ -85,7 +85,7 @@ class PictureBatch:
             keep_compiled(self.model, plan.model.dtype, "drawing")
 
     def _chunks(self) -> list[Sequence[PlannedPicture]]:
-        """All pictures of the batch in groups that are denoised together: of one person where the U-Net is changed."""
+        """All pictures of the batch in groups denoised together: of one identity where the U-Net is changed."""
         plan, jobs = self.context.plan, self.task.jobs
         groups = [jobs] if self.kind.shares_unet else [[job] for job in jobs]
         return [
@@ -152,7 +152,7 @@ class PictureBatch:
 
     @contextlib.contextmanager
     def _attached(self, job: Job) -> Iterator[None]:
-        """While open the U-Net is as a job's artifact has it, where the kind of artifact changes it."""
+        """While open a job's artifact is attached to the U-Net, where its kind changes the U-Net."""
         if self.kind.shares_unet:
             yield
             return
@@ -160,7 +160,7 @@ class PictureBatch:
             yield
 
     def _drawable(self, pictures: Sequence[PlannedPicture]) -> list[PlannedPicture]:
-        """The pictures whose job has an artifact and has not been given up."""
+        """The pictures whose job has an artifact and has not failed."""
         return [picture for picture in pictures if picture.job in self.conditioners]
 
     def _chunk_rows(self, chunk: Sequence[PlannedPicture]) -> list[Conditioning]:

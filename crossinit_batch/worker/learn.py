@@ -28,7 +28,7 @@ from crossinit_batch.worker.model_setup import check_compiled_learning
 from crossinit_batch.worker.timings import Timings
 
 _REPORT_EVERY_ON_GPU = 10
-"""Steps between two looks at the loss on a GPU: each look waits for the device."""
+"""Steps between two reads of the loss on a GPU: each read waits for the device."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class _Batch:
 
 @dataclass
 class Learning:
-    """Learns the batches of a run; a method's learner, and what it prepares, is there once a worker."""
+    """Learns the batches of a run; a method's learner, and what it prepares, exists once a worker."""
 
     context: RunContext
     model: BaseModel
@@ -74,7 +74,7 @@ class Learning:
     def learn(self, task: Task) -> None:
         """Learn the artifacts of a batch that are not there yet and store them; Interrupted where asked to stop.
 
-        All jobs of it take part even where some are done already, since who shares a batch decides the last bits.
+        All jobs of it take part even where some are done already, since batch mates decide the last bits.
         """
         missing = {state.job for state in task.states if not state.has_artifact}
         if not missing:
@@ -108,8 +108,8 @@ class Learning:
                     self.context.report(JobFailed(*job.key, "photograph", error.message, error.hint))
                 else:
                     what = self.context.plan.method(job.method).artifact.name
-                    said = f"{error.message}; its {what} is done, but its batch mates learn without it"
-                    self.context.report(Warned(said))
+                    message = f"{error.message}; its {what} is done, but its batch mates learn without it"
+                    self.context.report(Warned(message))
         return _Batch(task.batch.method, jobs, subjects, work, layout.checkpoint(task.batch.digest))
 
     def _subject(self, job: Job, learner: Learner) -> Any:
@@ -139,8 +139,8 @@ class Learning:
             state = None
         if state is None:
             what = self.context.plan.method(batch.method).artifact.plural
-            said = f"{batch.checkpoint} is damaged or belongs to other jobs; these {what} start again"
-            self.context.report(Warned(said))
+            message = f"{batch.checkpoint} is damaged or belongs to other jobs; these {what} start again"
+            self.context.report(Warned(message))
         return state
 
     def _train(self, batch: _Batch, trainer: Trainer) -> None:

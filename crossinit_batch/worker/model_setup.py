@@ -18,7 +18,7 @@ from crossinit_batch.worker.context import RunContext
 
 
 def set_up(model: BaseModel, context: RunContext) -> None:
-    """Set how a freshly loaded model does the plan's work, and have it say so where its memory runs out."""
+    """Configure a freshly loaded model for the plan, and have it report where its memory runs out."""
     plan, architecture = context.plan, Architecture.read(model.source.folder)
     model.learning.size = plan.compute.samples
     model.decoding.size = decoded_together(architecture, architecture.latent_side(plan.render.size))
@@ -34,7 +34,7 @@ def set_up(model: BaseModel, context: RunContext) -> None:
 
 
 def check_compiled_learning(model: BaseModel, context: RunContext, samples: int) -> None:
-    """Compile what learning with so many samples needs; learn without it, and say so, where it would be wrong."""
+    """Compile what learning with so many samples needs; learn without it, and report that, where it would be wrong."""
 
     def check(_part: slice, size: int) -> None:
         if model.compiled_learning is None or size in model.checked_sizes:
@@ -52,7 +52,7 @@ def check_compiled_learning(model: BaseModel, context: RunContext, samples: int)
 
 
 def warn_of_cut_prompts(model: BaseModel, context: RunContext) -> None:
-    """Say which prompts are longer than the text encoder reads, and what of them is lost."""
+    """Warn of prompts that are longer than the text encoder reads, with what of them is lost."""
     for prompt in context.plan.prompts:
         try:
             cut = model.caption(prompt.text, tokens=2).cut

@@ -1,7 +1,7 @@
-"""Pictures on their way to the store: encoded and written by threads while the device draws the next.
+"""Storing pictures: encoded and written by threads while the device draws the next.
 
 First the pictures of a group are taken out of the receipts that list older ones, then written, then entered: so a
-receipt never lists other bytes than stand there, wherever the process ends.
+receipt never lists other bytes than are stored, wherever the process ends.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _GROUPS_AHEAD = 2
 
 @dataclass(frozen=True, eq=False)
 class DrawnPicture:
-    """A picture that was drawn: its pixels (height, width, 3), its seed, and what names the person in its prompt."""
+    """A picture that was drawn: its pixels (height, width, 3), its seed, and the person's placeholder in its prompt."""
 
     planned: PlannedPicture
     seed: int
@@ -44,7 +44,7 @@ class DrawnPicture:
 
 
 class PictureSaver:
-    """Saves groups of pictures in the order they come; leaving it waits until all that was given is stored.
+    """Saves groups of pictures in the order they come; leaving it waits until all are stored.
 
     It holds the receipts of its jobs' pictures, each read once: nobody else writes them meanwhile.
 
@@ -150,7 +150,7 @@ def _receipt_name(job: Job) -> str:
 
 
 def facts_of(plan: Plan, picture: DrawnPicture) -> PictureFacts:
-    """What a picture says about itself."""
+    """The facts in a picture's metadata."""
     planned, render = picture.planned, plan.render
     return PictureFacts(
         prompt=planned.prompt.fill(picture.placeholder),

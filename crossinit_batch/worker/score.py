@@ -31,7 +31,7 @@ from crossinit_batch.worker.context import RunContext
 from crossinit_batch.worker.timings import Timings
 
 _AT_ONCE = 16
-"""Pictures that CLIP looks at together; fixed, since who shares a batch decides the last bits."""
+"""Pictures that CLIP looks at together; fixed, since batch mates decide the last bits."""
 
 Vector = NDArray[np.float32]
 
@@ -62,7 +62,7 @@ class Scoring:
         self.timings.keep()
 
     def _score_job(self, job: Job) -> None:
-        """Score the cells of a job that need it, and store them with those that stand."""
+        """Score the cells of a job that need it, and store them with those that are valid."""
         plan, store = self.context.plan, self.context.store
         folder = layout.scores_folder(*job.key)
         images = read_receipt(store, f"{layout.images_folder(*job.key)}/{layout.RECEIPT_FILE}")
@@ -91,7 +91,7 @@ class Scoring:
             raise stopped
 
     def _valid_rows(self, job: Job, images: Receipt | None, receipt: Receipt | None) -> dict[int, list[PictureScore]]:
-        """The stored scores of the cells that stand, by prompt number."""
+        """The stored scores of the cells that are valid, by prompt number."""
         plan = self.context.plan
         done = prompts_scored(plan, job, images, receipt)
         data = self.context.store.read(f"{layout.scores_folder(*job.key)}/{layout.SCORES_FILE}") if done else None
@@ -154,8 +154,8 @@ class Scoring:
                 self.counters.photographs_judged += 1
                 vectors += faces[:1]
                 if not faces:
-                    said = f"{photograph.path}: no face is found in it, so it gives no identity score"
-                    self.context.report(Warned(said))
+                    message = f"{photograph.path}: no face is found in it, so it gives no identity score"
+                    self.context.report(Warned(message))
             self._sources[job.identity] = vectors
         return self._sources[job.identity]
 
@@ -165,7 +165,7 @@ class Scoring:
         judges = plan.judges
         assert judges is not None
         name = f"{folder}/{layout.RECEIPT_FILE}"
-        store.remove(name)  # one that stood here is of other bytes from now on
+        store.remove(name)  # an old one would list other bytes
         content = dump_scores(score for number in sorted(rows) for score in rows[number])
         stored = store.write(f"{folder}/{layout.SCORES_FILE}", content)
         receipt = Receipt(

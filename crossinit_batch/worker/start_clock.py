@@ -24,7 +24,7 @@ def start() -> None:
 
 
 def take() -> Beginning | None:
-    """When this process began, once; None where nobody has said, as in a program that calls ours."""
+    """When this process began, once; None where `start` was not called, as in a program that calls ours."""
     global _beginning
     taken, _beginning = _beginning, None
     return taken

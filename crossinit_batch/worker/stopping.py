@@ -18,7 +18,7 @@ TOGETHER_SECONDS = 1.0
 
 
 class StopRequest:
-    """Whether a signal has asked the run to stop; workers look at it after every step."""
+    """Whether a signal has asked the run to stop; workers check it after every step."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -33,9 +33,9 @@ class StopRequest:
 
     @contextlib.contextmanager
     def listening(self, give_up: Callable[[], None] = lambda: None, seconds: float = MOST_SECONDS) -> Iterator[None]:
-        """Take SIGINT and SIGTERM while open, and give them back afterwards.
+        """Handle SIGINT and SIGTERM while open, and restore their handlers afterwards.
 
-        Where the process has not ended `seconds` after the first signal, `give_up` may say so, and it ends with 75.
+        Where the process has not ended `seconds` after the first signal, `give_up` may report it, and it ends with 75.
         A thread watches, since Python's own handlers wait for a long call, such as a step back through the U-Net.
         It alone counts signals and their times.
         """

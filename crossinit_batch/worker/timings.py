@@ -38,7 +38,7 @@ class Timings:
 
 
 def keep_start(context: RunContext, device: torch.device) -> None:
-    """Write down how long this process took until its model is loaded, which is now; once, and of a program's own."""
+    """Record once how long this process, if it is our own program, took until its model was loaded, which is now."""
     if began := start_clock.take():
         on_cpu = device.type == "cpu"
         seconds = time.process_time() - began.processor if on_cpu else time.monotonic() - began.wall

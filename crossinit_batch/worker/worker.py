@@ -39,7 +39,7 @@ class Worker:
         counters: Counters,
         load_model: LoadModel | None = None,
     ) -> None:
-        """`source` is None where nothing is to be learned or drawn; `load_model` loads it in BaseModel's stead."""
+        """`source` is None where nothing is to be learned or drawn; `load_model` loads it instead of BaseModel."""
         self.context, self.source, self.device, self.counters = context, source, device, counters
         self._load_model = load_model
         self.scoring = Scoring(context, device, counters)
@@ -68,7 +68,7 @@ class Worker:
     def do(self, task: Task) -> None:
         """Do what is left of a task. Whatever fails is reported and does not stop the others.
 
-        Interrupted passes where asked to stop, OutputLost where no other task could be stored either, DeviceLost where
+        Raises Interrupted where asked to stop, OutputLost where no other task could be stored either, DeviceLost where
         none could be done in this process, and ModelError where none could be done at all.
         """
         with retries_told(self.context.report, lambda: bool(self.context.stop)):

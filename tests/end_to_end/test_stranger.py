@@ -22,7 +22,8 @@ from tests.strangers.attention_scale import method as stranger
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (
-    "import sys; import tests.strangers.attention_scale.method; from crossinit_batch.cli import main;"
+    "import sys; from tests.strangers.attention_scale.method import LINE, METHODS; METHODS.update(LINE);"
+    "from crossinit_batch.cli import main;"
     "sys.argv = ['crossinit', *sys.argv[1:]]; main()"
 )
 
@@ -30,7 +31,8 @@ PROGRAM = (
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stranger's one line in the registry."""
-    monkeypatch.setitem(METHODS, stranger.ATTENTION_SCALE.kind, f"{stranger.__name__}:ATTENTION_SCALE")
+    for kind, name in stranger.LINE.items():
+        monkeypatch.setitem(METHODS, kind, name)
 
 
 @pytest.fixture

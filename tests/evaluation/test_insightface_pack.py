@@ -20,7 +20,7 @@ from crossinit_batch.evaluation.insightface_pack import InsightFacePack, pack_id
 from crossinit_batch.evaluation.judges import check_judges
 from crossinit_batch.evaluation.networks import Network
 from crossinit_batch.evaluation.recognition import Recogniser
-from crossinit_batch.plan.judges import planned_judges
+from crossinit_batch.plan.judges import files_of, planned_judges
 from crossinit_batch.report.scores.provenance import judges_of
 from crossinit_batch.settings import EvaluationSettings, IdentitySettings
 from tests.helpers import insightface_stand_in
@@ -64,7 +64,7 @@ def test_it_is_opened_on_the_folder_that_is_there_and_shown_bgr(
 def test_the_report_names_version_and_digest_of_every_file(stand_in: type[StandInAnalysis], pack: Path) -> None:
     judges = planned_judges(settings_of(pack))
     assert judges is not None
-    check_judges(judges)
+    check_judges(judges.settings, files_of(judges))
     digests = [f"{name} {hashlib.sha256(name.encode()).hexdigest()}" for name in ("det_10g.onnx", "w600k_r50.onnx")]
     (_, said), (_, template) = judges_of(a_plan().model_copy(update={"judges": judges}))
     assert said == f"pack buffalo_l, sure by 0.7, sha256 with insightface 2.1, {', '.join(digests)}"
@@ -83,7 +83,7 @@ def test_another_file_or_another_version_makes_other_judges(
     assert second is not None and third is not None
     assert len({first.digest, second.digest, third.digest}) == 3
     with pytest.raises(RequestError, match="has changed since the plan was made"):
-        check_judges(first)
+        check_judges(first.settings, files_of(first))
 
 
 @pytest.mark.parametrize(

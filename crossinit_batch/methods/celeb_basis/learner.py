@@ -92,8 +92,8 @@ class CelebBasisTrainer(Trainer):
         return float(self.losses[-1][self.failed_at < 0].mean())
 
     def state(self) -> dict[str, Tensor]:
-        adamw, people = self.adamw.state[self.u], self.u.shape[0]
-        losses = torch.stack(self.losses) if self.losses else torch.zeros(0, people)
+        adamw, identities = self.adamw.state[self.u], self.u.shape[0]
+        losses = torch.stack(self.losses) if self.losses else torch.zeros(0, identities)
         tensors = {
             "u": self.u.detach(),
             "exp_avg": adamw["exp_avg"],

@@ -63,7 +63,7 @@ class CelebBasisDirectMethod(Method[CelebBasisSettings]):
     compiles = True
 
     def decides(self, settings: CelebBasisSettings) -> dict[str, Any]:
-        """All settings, and the names themselves instead of where they are."""
+        """All settings, and the names themselves instead of their file's path."""
         parts = settings.model_dump(mode="json", exclude={"names"})
         return {"settings": parts, "names": init_parts(settings.init)["texts"]}
 

@@ -22,7 +22,7 @@ from crossinit_batch.model.conditioning import Conditioning
 
 
 class Embedding(Artifact):
-    """A person's v (tokens, width), with its anchor where it belongs in the text encoder's output."""
+    """An identity's v (tokens, width), with its anchor where it belongs in the text encoder's output."""
 
     kind = EMBEDDING_ARTIFACT
 
@@ -71,7 +71,7 @@ class Embedding(Artifact):
 
 
 class EmbeddingConditioner(Conditioner):
-    """v in the slot of prompts; the U-Net is as it was."""
+    """v in the slot of prompts; the U-Net is unchanged."""
 
     def __init__(self, model: BaseModel, file: EmbeddingFile) -> None:
         self.model, self.file = model, file

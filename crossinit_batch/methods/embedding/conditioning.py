@@ -1,4 +1,4 @@
-"""What the U-Net sees of captions in which somebody is: v inserted into the text encoder's input, or its output.
+"""What the U-Net sees of captions with a person: v inserted into the text encoder's input, or its output.
 
 In the input v passes through the encoder with its caption. In the output (the ablation "direct optimisation of the
 encoder's output") fixed token embeddings, the anchor, are what the encoder reads instead of v, once; v then replaces
@@ -50,7 +50,7 @@ class Captions:
 
     @cached_property
     def _anchored(self) -> Tensor:
-        """What the encoder makes of each caption with the anchor, (captions, length, width).
+        """The encoder's output for each caption with the anchor, (captions, length, width).
 
         Each is encoded alone, so that it does not depend on the others.
         """
@@ -65,7 +65,7 @@ class Captions:
 
 
 def encode_prompt(model: BaseModel, text: str, v: Tensor | None, anchor: Tensor | None = None) -> Conditioning:
-    """One row for a prompt with v (tokens, width) in its slot, or with nobody where there is no v or no slot.
+    """One row for a prompt with v (tokens, width) in its slot, or without a person where there is no v or no slot.
 
     With an `anchor` v belongs in the text encoder's output. Encoded alone, so that it does not depend on other prompts.
     """

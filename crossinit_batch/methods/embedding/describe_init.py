@@ -1,4 +1,4 @@
-"""An initial vector in numbers that a person can judge."""
+"""An initial vector described by norms and cosines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def describe_initial_vector(settings: ModelSettings, init: InitSettings, save: P
     """Compute (or find in the cache) a model's initial vector and measure it; `save` writes it as a file.
 
     Norms of v_init, of the mean it comes from and of the reference words' token embeddings, with cosines
-    between v_init and each; the reference words enter as they are and as the encoder puts them out.
+    between v_init and each; the reference words both as token embeddings and as the encoder's output.
     """
     source = fetched_model(settings)
     model = BaseModel.load(source, torch.device("cpu"), "float32")

@@ -14,16 +14,16 @@ from crossinit_batch.methods.embedding.pickles import is_pickle, read_pickle
 from crossinit_batch.storage.tensor_file import TensorFileError, dump_tensors, load_tensors
 
 MAX_TOKENS = 75
-"""A prompt has 77 places, two of them for its begin and its end."""
+"""A prompt has 77 positions, two of them for its begin and end tokens."""
 MAX_WIDTH = 8192
 MAX_BYTES = 8 << 20
-"""More than 75 vectors of width 8192 in float64 need, and far less than a model."""
+"""More than 75 vectors of width 8192 in float64 need, far less than a model."""
 
 _WEBUI_KEY = "emb_params"
 _NAMELESS_KEYS = frozenset({_WEBUI_KEY, "clip_l", "clip_h", "clip_g", "*"})
 _CONTAINER = {"format": "pt"}
-_PLACE = "place"
-"""In a file's metadata, where v lives: `output`, or else the text encoder's input."""
+_SIDE = "place"
+"""The key in a file's metadata for the side where v belongs: `output`, or else the text encoder's input."""
 _ANCHOR = "stand_in"
 _NUMBERED_KEY = re.compile(r"(?P<person>.+)_v(?P<column>0|[1-9][0-9]?)")
 _FOREIGN = (
@@ -35,9 +35,9 @@ _FOREIGN = (
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingFile:
-    """A person's embedding: `v` (tokens, width) float32 on the CPU, and the token if the file names one.
+    """An identity's embedding: `v` (tokens, width) float32 on the CPU, and the token if the file names one.
 
-    `anchor`, of the same shape, is what the text encoder reads instead of v where v lives in its output; None where
+    `anchor`, of the same shape, is what the text encoder reads instead of v where v belongs in its output; None where
     v is a token embedding as any other.
     """
 
@@ -51,8 +51,8 @@ def token_of(identity: str) -> str:
     """The placeholder token of an identity: `<`, its id in lower case, `>`.
 
     Lower case, because CLIP's tokenizer lower-cases prompts but not the names of added tokens: `<Ada>` would
-    load, never be found whole, and lose all vectors but one in silence. In brackets, because a bare word
-    would also be found inside other words.
+    load but never match, and all vectors but one would be dropped silently. In brackets, because a bare word
+    would also match inside other words.
     """
     folded = unicodedata.normalize("NFC", identity.lower())
     if not folded or re.search(r"[\s<>]", folded) or not folded.isprintable():
@@ -68,18 +68,18 @@ def dump_learned_embeds(
 ) -> bytes:
     """`learned_embeds.safetensors` of v (tokens, width), for diffusers' `load_textual_inversion(folder)`.
 
-    With a `anchor` v lives in the text encoder's output. The file then has two tensors, so that other tools, which
+    With an `anchor` v belongs in the text encoder's output. The file then has two tensors, so that other tools, which
     would take v for a token embedding, refuse it.
     """
     if anchor is None:
         return _dump({token_of(identity): v}, identity, metadata)
-    return _dump({token_of(identity): v, _ANCHOR: anchor}, identity, {**metadata, _PLACE: "output"})
+    return _dump({token_of(identity): v, _ANCHOR: anchor}, identity, {**metadata, _SIDE: "output"})
 
 
 def dump_webui(v: torch.Tensor, metadata: Mapping[str, str], name: str = "the embedding") -> bytes:
     """`<name>.safetensors` of v (tokens, width) for A1111, Forge, ComfyUI, InvokeAI and kohya's scripts.
 
-    These call the embedding by its file's stem. diffusers reads the file too, if it is given `token=`.
+    These call the embedding by its file's stem. diffusers reads the file too, with `token=`.
     """
     return _dump({_WEBUI_KEY: v}, name, metadata)
 
@@ -88,7 +88,7 @@ def read_embedding(data: bytes, name: str, *, allow_pickle: bool = False) -> Emb
     """The embedding in a file's bytes, whichever tool wrote them; `name` is the file's, for messages.
 
     Takes safetensors with one tensor (tokens, width) or (width), or with `<person>_v0`, `<person>_v1`, ... as
-    the released Cross Initialization code names them, or as we write what lives in the text encoder's output; with
+    the released Cross Initialization code names them, or as we write what belongs in the text encoder's output; with
     `allow_pickle`, pickles that hold the former, and A1111's `.pt`. What a file is shows in its bytes, not in its
     name. Raises EmbeddingError, naming the file, the reason and a way out.
     """
@@ -123,12 +123,12 @@ def _read_safetensors(data: bytes, name: str) -> EmbeddingFile:
         raise EmbeddingError(error.message, "Copy or download the file again; it may have been cut short.") from error
     if _CONTAINER.items() <= metadata.items():
         del metadata["format"]
-    place = metadata.pop(_PLACE, "input")
-    if place == "input":
+    side = metadata.pop(_SIDE, "input")
+    if side == "input":
         return _embedding_of(tensors, None, metadata, name)
-    if place != "output" or _ANCHOR not in tensors:
+    if side != "output" or _ANCHOR not in tensors:
         raise EmbeddingError(
-            f"{name}: an embedding for the place {place!r} of the text encoder, which this version cannot use",
+            f"{name}: an embedding for the place {side!r} of the text encoder, which this version cannot use",
             "Use the version of crossinit that made it.",
         )
     anchor = _checked(tensors.pop(_ANCHOR), name)
@@ -142,7 +142,7 @@ def _read_safetensors(data: bytes, name: str) -> EmbeddingFile:
 def _embedding_of(
     tensors: dict[str, torch.Tensor], token: str | None, metadata: dict[str, str], name: str
 ) -> EmbeddingFile:
-    """The one embedding among named tensors; `token` is what the file says beside them."""
+    """The one embedding among named tensors; `token` is the one that the file names."""
     if not tensors:
         raise EmbeddingError(f"{name}: no tensor in this file", "Give an embedding of at least one vector.")
     if len(tensors) == 1:
@@ -154,36 +154,36 @@ def _embedding_of(
             f"{name}: an embedding for Stable Diffusion XL's two text encoders",
             "Give one made for Stable Diffusion 1.x or 2.x.",
         )
-    person, stacked = _stack_numbered(tensors, name)
-    return EmbeddingFile(_checked(stacked, name), token or token_of(person), metadata)
+    identity, stacked = _stack_numbered(tensors, name)
+    return EmbeddingFile(_checked(stacked, name), token or token_of(identity), metadata)
 
 
 def _stack_numbered(tensors: dict[str, torch.Tensor], name: str) -> tuple[str, torch.Tensor]:
-    """The person and the vectors (tokens, width) of `<person>_v0`, `<person>_v1`, ..., in that order."""
+    """The identity and the vectors (tokens, width) of `<person>_v0`, `<person>_v1`, ..., in that order."""
     matches = [_NUMBERED_KEY.fullmatch(key) for key in tensors]
     columns = {int(match["column"]): tensors[match[0]] for match in matches if match}
-    people = {match["person"] for match in matches if match}
-    if len(columns) != len(tensors) or len(people) != 1:
+    identities = {match["person"] for match in matches if match}
+    if len(columns) != len(tensors) or len(identities) != 1:
         some = ", ".join(repr(key)[:40] for key in sorted(tensors)[:4]) + (", ..." if len(tensors) > 4 else "")
         raise EmbeddingError(
             f"{name}: {len(tensors)} tensors ({some}) where an embedding has one",
             "Save each embedding in a file of its own, as one tensor of shape (tokens, width).",
         )
-    person = people.pop()
+    identity = identities.pop()
     missing = sorted(set(range(len(columns))) - columns.keys())
     if missing:
-        raise EmbeddingError(f"{name}: the vector {person}_v{missing[0]} is missing", "Give the whole file.")
+        raise EmbeddingError(f"{name}: the vector {identity}_v{missing[0]} is missing", "Give the whole file.")
     shapes = {tuple(tensor.shape) for tensor in tensors.values()}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
         raise EmbeddingError(
-            f"{name}: the vectors of {person} have the shapes {sorted(shapes)}, not one width",
+            f"{name}: the vectors of {identity} have the shapes {sorted(shapes)}, not one width",
             "Each of them should be of shape (width,).",
         )
-    return person, torch.stack([columns[column] for column in sorted(columns)])
+    return identity, torch.stack([columns[column] for column in sorted(columns)])
 
 
 def _dump(tensors: Mapping[str, torch.Tensor], name: str, metadata: Mapping[str, str]) -> bytes:
-    """Vectors (tokens, width) as float32 under their keys, and metadata that says so to other tools."""
+    """Vectors (tokens, width) as float32 under their keys, and metadata for other tools."""
     for v in tensors.values():
         if v.ndim != 2:
             raise EmbeddingError(f"{name}: an embedding of shape {tuple(v.shape)}, not (tokens, width)")

@@ -31,7 +31,7 @@ class InitialVector:
     digest: str
 
     def dump(self) -> bytes:
-        """As a safetensors file that says what it is."""
+        """As a safetensors file, with metadata that describes it."""
         tensors = {"v_init": self.v_init, "v_bar": self.v_bar}
         return dump_tensors(tensors, {"digest": self.digest, "content": _content(self.v_init, self.v_bar)})
 
@@ -47,7 +47,7 @@ class InitialVector:
 
 
 def initial_vector(model: BaseModel, init: InitSettings) -> tuple[InitialVector, str]:
-    """The initial vector, from the cache if it is whole there; and `cached`, `computed` or `recomputed`."""
+    """The initial vector, from the cache if it is valid there; and `cached`, `computed` or `recomputed`."""
     encoder = {part: model.source.components[part] for part in ("tokenizer", "text_encoder")}
     digest = digest_of("initial-vector", {**init_parts(init), **encoder})
     path = cache_folder() / "initial" / f"{digest}.safetensors"
@@ -115,7 +115,7 @@ def _content(*tensors: Tensor) -> str:
 
 
 def _stored(path: Path) -> bytes | None:
-    """The bytes in the cache, or None where there are none to be had."""
+    """The bytes in the cache, or None where they cannot be read."""
     try:
         return path.read_bytes()
     except OSError:
@@ -123,7 +123,7 @@ def _stored(path: Path) -> bytes | None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Put a vector into the cache; a cache that cannot be written is no reason to stop."""
+    """Write a vector into the cache; a cache that cannot be written is ignored."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

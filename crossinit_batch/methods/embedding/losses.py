@@ -1,4 +1,4 @@
-"""losses.csv: a line for every step of an optimisation, with how v stood before it."""
+"""losses.csv: a line for every step of an optimisation, with the state of v before it."""
 
 from __future__ import annotations
 

@@ -42,10 +42,10 @@ class EmbeddingMethod(Method[EmbeddingSettings]):
     compiles = True
 
     def decides(self, settings: EmbeddingSettings) -> dict[str, Any]:
-        """All settings, and of the start the texts themselves instead of where they are."""
+        """All settings, and for the start the texts themselves instead of their file's path."""
         parts = settings.model_dump(mode="json", exclude={"init"})
         if parts["place"] == "input":
-            del parts["place"]  # it was the only one once, and what was made then is still valid
+            del parts["place"]  # the setting came later: older results stay valid
         return {"settings": parts, "init": init_parts(settings.init)}
 
     def work(self, settings: EmbeddingSettings) -> LearningWork:

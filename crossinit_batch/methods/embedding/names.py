@@ -52,7 +52,7 @@ def read_names(data: bytes, file: str) -> tuple[str, ...]:
 
 
 def _trouble(line: str) -> tuple[int, str] | None:
-    """Where in a line, from 0, and why it holds no name, or None."""
+    """The offset in a line, from 0, and the reason why it is no name, or None."""
     name = line.strip()
     start = len(line) - len(line.lstrip())
     if bad := _CONTROL.search(line):
@@ -65,7 +65,7 @@ def _trouble(line: str) -> tuple[int, str] | None:
 
 
 def _first(problems: list[Problem]) -> list[Problem]:
-    """As many problems as a person reads, the last one telling how many more there are."""
+    """The first problems, the last one with how many more there are."""
     if len(problems) <= MOST_PROBLEMS:
         return problems
     left = problems[MOST_PROBLEMS:]
@@ -74,7 +74,7 @@ def _first(problems: list[Problem]) -> list[Problem]:
 
 
 def _decoded(data: bytes, file: str) -> str:
-    """The text without byte-order marks, of which files that were joined have some inside."""
+    """The text without byte-order marks, which joined files have inside too."""
     try:
         return data.decode("utf-8-sig").replace("\ufeff", "")
     except UnicodeDecodeError as error:
@@ -97,7 +97,7 @@ def texts_of(init: InitSettings) -> tuple[str, ...]:
 
 
 def init_parts(init: InitSettings) -> dict[str, object]:
-    """What decides an initial vector besides the model: the texts themselves, not where they stand."""
+    """What decides an initial vector besides the model: the texts themselves, not their file's path."""
     by_words = init.words is not None
     return {
         "texts": sha256(canonical(texts_of(init))),

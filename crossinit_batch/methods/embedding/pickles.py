@@ -1,9 +1,8 @@
 """Tensors out of a pickled embedding file (.pt, .bin), unpickled by a short-lived process of its own.
 
-PyTorch's `weights_only` reader builds nothing but tensors and plain containers, yet it has been got round
-twice (CVE-2025-32434, CVE-2026-24747). So it runs where there is little to win: in a child without the
-parent's environment variables, that cannot write to files, has limits on its memory and its time, and answers
-with safetensors.
+PyTorch's `weights_only` reader builds nothing but tensors and plain containers, yet it has been bypassed
+twice (CVE-2025-32434, CVE-2026-24747). So it runs in a subprocess without the parent's environment variables,
+that cannot write to files, has limits on its memory and its time, and answers with safetensors.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _HINT = "Ask whoever made it for a safetensors file."
 
 
 class _RefusedError(Exception):
-    """Why the child will not hand a pickle's content over, in words for a person."""
+    """Why the subprocess refuses a pickle's content, as a message for the user."""
 
 
 def is_pickle(data: bytes) -> bool:
@@ -47,29 +46,29 @@ def read_pickle(data: bytes, name: str, *, seconds: float = 60.0) -> tuple[dict[
     if len(data) > MAX_PICKLE_BYTES:
         raise EmbeddingError(f"{name}: a pickle of {len(data)} bytes, more than {MAX_PICKLE_BYTES}", _HINT)
     try:
-        child = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-P", "-m", "crossinit_batch.methods.embedding.pickles"],
             input=data,
             capture_output=True,
             timeout=seconds,
-            env=_child_environment(),
+            env=_subprocess_environment(),
         )
     except subprocess.TimeoutExpired as error:
         raise EmbeddingError(f"{name}: reading this pickle took more than {seconds:g} s", _HINT) from error
-    last_line = _printable(child.stderr.strip().rpartition(b"\n")[2])
-    if child.returncode == _REFUSED:
+    last_line = _printable(process.stderr.strip().rpartition(b"\n")[2])
+    if process.returncode == _REFUSED:
         raise EmbeddingError(f"{name}: {last_line}", _HINT)
-    if child.returncode != 0 or len(child.stdout) > _ANSWER_BYTES:
-        detail = f"exit status {child.returncode}" + (f", {last_line}" if last_line else "")
+    if process.returncode != 0 or len(process.stdout) > _ANSWER_BYTES:
+        detail = f"exit status {process.returncode}" + (f", {last_line}" if last_line else "")
         raise EmbeddingError(f"{name}: the process reading this pickle failed ({detail})", _HINT)
     try:
-        tensors, metadata = load_tensors(child.stdout, name)
+        tensors, metadata = load_tensors(process.stdout, name)
     except TensorFileError as error:
         raise EmbeddingError(error.message, _HINT) from error
     return tensors, metadata.get("token")
 
 
-def _child_environment() -> dict[str, str]:
+def _subprocess_environment() -> dict[str, str]:
     """Enough to import PyTorch on the CPU, and none of the parent's secrets."""
     kept = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
     here = str(Path(__file__).resolve().parents[3])
@@ -81,12 +80,12 @@ def _child_environment() -> dict[str, str]:
 
 
 def _printable(text: bytes) -> str:
-    """At most 300 characters of a child's last words, without line breaks or control characters."""
+    """At most 300 characters of a subprocess's exit message, without line breaks or control characters."""
     words = " ".join(text.decode("utf-8", "replace").split())
     return "".join(character for character in words if character.isprintable())[:300]
 
 
-def _limit_child() -> None:
+def _limit_subprocess() -> None:
     """Forbid this process to write to files, to compute for more than 30 s, to grow by more than 1 GiB."""
     try:
         import resource
@@ -95,7 +94,7 @@ def _limit_child() -> None:
     limits = {resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0, resource.RLIMIT_CPU: 30}
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    except OSError:  # macOS: how much is in use is not told, and it does not keep to RLIMIT_AS anyway
+    except OSError:  # macOS: memory in use is not reported, and RLIMIT_AS is not enforced anyway
         pass
     else:
         limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + (1 << 30)
@@ -149,7 +148,7 @@ def _plain(key: object, value: object) -> tuple[str, torch.Tensor]:
 def main() -> int:
     """Turn a pickle on standard input into safetensors on standard output, or a reason on standard error."""
     data = sys.stdin.buffer.read(MAX_PICKLE_BYTES + 1)
-    _limit_child()
+    _limit_subprocess()
     try:
         tensors, token = _tensors_of(_unpickle(data))
     except _RefusedError as refused:

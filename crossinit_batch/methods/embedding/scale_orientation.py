@@ -11,7 +11,7 @@ from torch import Tensor
 from crossinit_batch.model.base_model import BaseModel
 
 TRAJECTORY = ("norm_v", "cosine_v_init", "norm_E_v", "cosine_E_v")
-"""What is followed while v is learned: ||v||, cos(v, v_init), ||E(v)||, cos(v, E(v)); means over the tokens."""
+"""What is logged while v is learned: ||v||, cos(v, v_init), ||E(v)||, cos(v, E(v)); means over the tokens."""
 
 _LOOKS_THROUGH_ENCODER = 32
 
@@ -23,12 +23,12 @@ def scale(v: Tensor) -> Tensor:
 
 
 def orientation(v: Tensor, other: Tensor) -> Tensor:
-    """The cosine between vectors that stand at the same place, (..., tokens); 0 where one of them is zero."""
+    """The cosine between vectors at the same position, (..., tokens); 0 where one of them is zero."""
     return torch.cosine_similarity(v, other, dim=-1)
 
 
 def looks_through_encoder(step: int, steps: int) -> bool:
-    """Whether E(v) is computed before step `step` (from 0): about 32 times a run, each a small part of a step."""
+    """Whether E(v) is computed before step `step` (from 0): about 32 times a run, each a fraction of a step."""
     return step % max(1, steps // _LOOKS_THROUGH_ENCODER) == 0
 
 

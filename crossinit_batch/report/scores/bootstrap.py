@@ -1,4 +1,4 @@
-"""Means over persons with their uncertainty: bootstrap intervals, the person being what is drawn again."""
+"""Means over identities with their uncertainty: bootstrap intervals that resample identities."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROWS_AT_ONCE = 4_000_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, the ends of its 95 % interval (None of fewer than two persons), and over how many persons it is."""
+    """A mean, the ends of its 95 % interval (None of fewer than two identities), and over how many identities it is."""
 
     value: float
     low: float | None
@@ -28,7 +28,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Ratio:
-    """A mean as persons share in it: the sum over all of `above` (persons,) by that of `below` (persons,)."""
+    """A mean as a ratio of sums over identities: that of `above` (identities,) by that of `below` (identities,)."""
 
     above: Array
     below: Array
@@ -40,42 +40,42 @@ class Ratio:
 
 
 def estimates(ratios: Sequence[Ratio], seed: int = 0) -> list[Estimate | None]:
-    """Each ratio with its interval, all from the same draws of persons; None where nothing was counted."""
+    """Each ratio with its interval, all from the same draws of identities; None where nothing was counted."""
     drawn = _drawn(ratios, seed)
-    return [_estimate(ratio.value, column, _persons(ratio)) for ratio, column in zip(ratios, drawn.T, strict=True)]
+    return [_estimate(ratio.value, column, _identities(ratio)) for ratio, column in zip(ratios, drawn.T, strict=True)]
 
 
 def differences(pairs: Sequence[tuple[Ratio, Ratio]], seed: int = 0) -> list[Estimate | None]:
-    """Of each pair the first minus the second, drawn together: what both have in common falls out."""
+    """Of each pair the first minus the second, drawn together, so that common variation cancels."""
     ratios = [ratio for pair in pairs for ratio in pair]
     drawn = _drawn(ratios, seed)
     found = []
     for number, (one, other) in enumerate(pairs):
         values = (one.value, other.value)
         value = None if values[0] is None or values[1] is None else values[0] - values[1]
-        shared = min(_persons(one), _persons(other))
-        found.append(_estimate(value, drawn[:, 2 * number] - drawn[:, 2 * number + 1], shared))
+        common = min(_identities(one), _identities(other))
+        found.append(_estimate(value, drawn[:, 2 * number] - drawn[:, 2 * number + 1], common))
     return found
 
 
-def _persons(ratio: Ratio) -> int:
+def _identities(ratio: Ratio) -> int:
     return int((ratio.below > 0).sum())
 
 
 def _drawn(ratios: Sequence[Ratio], seed: int) -> Array:
-    """The value of each ratio in each draw of as many persons, (draws, ratios)."""
+    """The value of each ratio in each draw of as many identities, (draws, ratios)."""
     if not ratios:
         return np.zeros((DRAWS, 0))
-    persons = len(ratios[0].above)
+    identities = len(ratios[0].above)
     above = np.stack([ratio.above for ratio in ratios], axis=1)
     below = np.stack([ratio.below for ratio in ratios], axis=1)
     generator = np.random.default_rng(seed)
-    step = max(1, _ROWS_AT_ONCE // max(persons, 1))
+    step = max(1, _ROWS_AT_ONCE // max(identities, 1))
     parts = []
     for first in range(0, DRAWS, step):
         weights = np.stack(
             [
-                np.bincount(generator.integers(persons, size=persons), minlength=persons)
+                np.bincount(generator.integers(identities, size=identities), minlength=identities)
                 for _ in range(min(step, DRAWS - first))
             ]
         ).astype(np.float64)

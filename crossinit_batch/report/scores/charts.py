@@ -1,4 +1,4 @@
-"""The geometry of the report's charts: values → places in a drawing."""
+"""The geometry of the report's charts: values → positions in a drawing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from crossinit_batch.report.scores.bootstrap import Estimate
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale from values to places; called with a value, it gives its place."""
+    """A scale from values to positions; called with a value, it returns its position."""
 
     low: float
     high: float
@@ -24,7 +24,7 @@ class Axis:
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and labels of round values, about five."""
+        """Positions and labels of round values, about five."""
         step = round_step((self.high - self.low) / 5)
         digits = max(0, -math.floor(math.log10(step) + 1e-9))
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)

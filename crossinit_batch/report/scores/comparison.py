@@ -52,7 +52,7 @@ class Group:
 
 @dataclass(frozen=True)
 class PersonPoint:
-    """One person by one method: the means of both scores."""
+    """One identity by one method: the means of both scores."""
 
     identity: str
     method: int
@@ -62,7 +62,7 @@ class PersonPoint:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that the reports say of the scores."""
+    """All that the reports show of the scores."""
 
     rows: tuple[MethodRow, ...]
     categories: tuple[Group, ...]
@@ -80,7 +80,7 @@ class Comparison:
 
 
 def compare(table: ScoreTable) -> Comparison:
-    """Work out all of it from the sums."""
+    """Compute all of it from the sums."""
     plan, methods = table.plan, table.methods
     everything, shared = _means(methods, table.prompts), _means(methods, table.shared_prompts)
     names = list(dict.fromkeys(prompt.category for prompt in plan.prompts))
@@ -97,14 +97,14 @@ def compare(table: ScoreTable) -> Comparison:
 
 
 def _means(methods: Sequence[MethodScores], prompts: Iterable[int]) -> list[Means]:
-    """Each method's means over some prompts; all methods from the same draws of persons."""
+    """Each method's means over some prompts; all methods from the same draws of identities."""
     chosen = list(prompts)
     found = iter(estimates([scores.ratio(measure, chosen) for scores in methods for measure in MEASURES]))
     return [{measure: next(found) for measure in MEASURES} for _ in methods]
 
 
 def _paired(scores: MethodScores, first: MethodScores, prompts: Iterable[int]) -> Means:
-    """A method's means less the first one's, over the cells (person x prompt) that both have."""
+    """A method's means less the first one's, over the cells (identity x prompt) that both have."""
     if scores is first:
         return dict.fromkeys(MEASURES)
     chosen = list(prompts)
@@ -142,10 +142,10 @@ def _median(seconds: Iterable[float | None]) -> float | None:
 def _points(table: ScoreTable) -> Iterable[PersonPoint]:
     for number, scores in enumerate(table.methods):
         likeness, prompt = scores.ratio("identity", table.prompts), scores.ratio("prompt", table.prompts)
-        for row, person in enumerate(table.plan.identities):
+        for row, identity in enumerate(table.plan.identities):
             if likeness.below[row] and prompt.below[row]:
                 yield PersonPoint(
-                    person.id,
+                    identity.id,
                     number,
                     float(likeness.above[row] / likeness.below[row]),
                     float(prompt.above[row] / prompt.below[row]),

@@ -1,4 +1,4 @@
-"""scores.csv, a row a cell (person x method x prompt), and summary.csv, a row a method and measure."""
+"""scores.csv, a row a cell (identity x method x prompt), and summary.csv, a row a method and measure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def scores_csv(table: ScoreTable) -> bytes:
     """Every cell that has scores; `pictures` are those drawn, `found` those with a face."""
     plan, rows = table.plan, []
     for scores in table.methods:
-        for row, person in enumerate(plan.identities):
+        for row, identity in enumerate(plan.identities):
             for number, prompt in enumerate(plan.prompts):
                 sums = dict(zip(SUMS, scores.sums[row, number].tolist(), strict=True))
                 pictures = int(max(sums["judged"], sums["prompted"]))
@@ -23,7 +23,7 @@ def scores_csv(table: ScoreTable) -> bytes:
                     continue
                 means = [sums[above] / sums[below] if sums[below] else None for above, below in MEASURES.values()]
                 found = int(sums["found"]) if sums["judged"] else ""
-                cells = [scores.method, person.id, number + 1, prompt.text, prompt.category, pictures, found]
+                cells = [scores.method, identity.id, number + 1, prompt.text, prompt.category, pictures, found]
                 rows.append([*cells, *map(_number, means)])
     head = ["method", "identity", "prompt_number", "prompt", "category", "pictures", "found"]
     return _csv([*head, *(f"{name}_mean" for name in MEASURES)], rows)

@@ -91,6 +91,6 @@ def _href(row: MethodRow, portrait: Portrait) -> str:
 
 
 def _source(plan: Plan, identity: str) -> str | None:
-    """The small copy of a person's photograph that the gallery has."""
+    """The small copy of an identity's photograph in the gallery."""
     name = plan.identity(identity).thumbnail
     return quote(name, safe="/", errors="surrogateescape") if name is not None else None

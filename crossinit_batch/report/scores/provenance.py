@@ -1,4 +1,4 @@
-"""What the scores come from, in sentences: judges and their digests, what differs from the paper, what to mind."""
+"""What the scores come from, in sentences: judges and their digests, what differs from the paper, caveats."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from crossinit_batch.settings import DEFAULT_CLIP, DEMO_JUDGE
 
 _TEMPLATE = f"five points of ArcFace in 112 x 112 pixels, digest {TEMPLATE_DIGEST}"
 FEW = 10
-"""Persons below which an interval is rough."""
+"""Identities below which an interval is rough."""
 
 
 def judges_of(plan: Plan) -> list[tuple[str, str]]:
-    """Each judge with its file or model, and the digest that says which exactly."""
+    """Each judge with its file or model, and the digest that identifies it."""
     judges = plan.judges
     if judges is None:
         return []
@@ -47,65 +47,67 @@ def differences_to_paper(plan: Plan, comparison: Comparison) -> list[str]:
     rows = [row.published for row in comparison.rows if row.published]
     if not rows or judges is None:
         return []
-    told = [f"base model: {plan.model.label} here, {', '.join(sorted({row.base_model for row in rows}))} there"]
+    sentences = [f"base model: {plan.model.label} here, {', '.join(sorted({row.base_model for row in rows}))} there"]
     if judges.settings.identity is not None:
-        told.append(
+        sentences.append(
             f"recogniser: {_name(judges.settings.identity.weights)} here, an ArcFace network of unknown weights there; "
             "cosines of two recognisers have different scales"
         )
     if judges.settings.prompt is not None and judges.settings.prompt.model != DEFAULT_CLIP:
-        told.append(f"prompt judge: {model_label(judges.settings.prompt.model)} here, CLIP ViT-B/32 there")
-    told.append(f"faces: {len(plan.identities)} here, {PEOPLE} of CelebA-HQ there")
+        sentences.append(f"prompt judge: {model_label(judges.settings.prompt.model)} here, CLIP ViT-B/32 there")
+    sentences.append(f"faces: {len(plan.identities)} here, {PEOPLE} of CelebA-HQ there")
     if plan.prompts != PROMPT_SETS["paper"]:
-        told.append(f"prompts: {len(plan.prompts)} of its own here, the paper's {len(PROMPT_SETS['paper'])} there")
+        sentences.append(f"prompts: {len(plan.prompts)} of its own here, the paper's {len(PROMPT_SETS['paper'])} there")
     if plan.render.images_per_prompt != PICTURES:
-        told.append(f"pictures a prompt: {plan.render.images_per_prompt} here, {PICTURES} there")
-    told.append("seconds: another machine")
-    return told
+        sentences.append(f"pictures a prompt: {plan.render.images_per_prompt} here, {PICTURES} there")
+    sentences.append("seconds: another machine")
+    return sentences
 
 
 def cautions(plan: Plan, comparison: Comparison) -> list[str]:
-    """What a reader should mind in the figures."""
-    judges, told = plan.judges, []
+    """Caveats on the figures."""
+    judges, sentences = plan.judges, []
     if judges is None:
         return []
     if len(plan.identities) < FEW:
-        told.append(f"{len(plan.identities)} persons are too few for intervals that can be relied on.")
+        sentences.append(f"{len(plan.identities)} persons are too few for intervals that can be relied on.")
     if judges.settings.identity is None:
-        told.append("No face recognition network was named, so there are no identity scores.")
+        sentences.append("No face recognition network was named, so there are no identity scores.")
     if judges.settings.prompt is None:
-        told.append("No CLIP model was asked, so there are no prompt scores.")
-    unseen = sorted({person for row in comparison.rows for person in row.unseen})
+        sentences.append("No CLIP model was asked, so there are no prompt scores.")
+    unseen = sorted({identity for row in comparison.rows for identity in row.unseen})
     if unseen:
         shown = ", ".join(unseen[:12]) + (f" and {len(unseen) - 12} more" if len(unseen) > 12 else "")
-        told.append(f"In the photographs of {shown} no face was found, so they have no identity score.")
+        sentences.append(f"In the photographs of {shown} no face was found, so they have no identity score.")
     partial = [row.method.name for row in comparison.rows if row.persons < len(plan.identities)]
     if partial:
-        told.append(f"Not every person is scored by {', '.join(partial)}; paired differences use those that both have.")
-    return told
+        sentences.append(
+            f"Not every person is scored by {', '.join(partial)}; paired differences use those that both have."
+        )
+    return sentences
 
 
 def explanation(plan: Plan) -> list[str]:
     """How to read the columns."""
-    judges, told = plan.judges, []
+    judges, sentences = plan.judges, []
     if judges is not None and judges.settings.identity is not None:
         left_out = ", ".join(judges.settings.identity.without)
-        told += [
+        sentences += [
             "Identity: the cosine of the largest face with the source photograph, over pictures in which a face is "
             "found. “Missing as 0” counts a picture without a face as 0, so that a method gains nothing by drawing "
             "none.",
         ]
         if any(prompt.category in judges.settings.identity.without for prompt in plan.prompts):
-            told.append(f"Prompts of the category {left_out} are left out of identity.")
+            sentences.append(f"Prompts of the category {left_out} are left out of identity.")
         if any(judges.has_second_person(prompt) for prompt in plan.prompts):
-            told.append(
+            sentences.append(
                 "Where the prompt has a second person the largest face may be that one's; “best face” takes the most "
                 "similar of all faces."
             )
     if judges is not None and judges.settings.prompt is not None:
-        told.append("Prompt: CLIP's cosine of picture and prompt, the placeholder taken out.")
-    told.append(
+        sentences.append("Prompt: CLIP's cosine of picture and prompt, the placeholder taken out.")
+    sentences.append(
         "Intervals hold 95 % of 2,000 bootstrap draws of persons; paired differences draw the persons of both "
         "methods together, over the cells that both have."
     )
-    return told
+    return sentences

@@ -1,4 +1,4 @@
-"""The rows of the paper's Table 1 (Pang et al., CVPR 2024), to be seen beside ours.
+"""The rows of the paper's Table 1 (Pang et al., CVPR 2024), shown beside ours.
 
 200 faces of CelebA-HQ, 20 prompts, 32 pictures each, identity on the 15 realistic prompts by an ArcFace network whose
 weights the paper does not name; NeTI and Celeb Basis on another base model than the others.

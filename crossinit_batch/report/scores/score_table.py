@@ -1,4 +1,4 @@
-"""All scores of a run as sums for each method, person and prompt, read from the store alone."""
+"""All scores of a run as sums for each method, identity and prompt, read from the store alone."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Portrait:
 
 @dataclass(frozen=True)
 class Seconds:
-    """What a person's results by one method took: the embedding, and each picture to draw and to judge."""
+    """What an identity's results by one method took: the embedding, and each picture to draw and to judge."""
 
     learning: float | None
     drawing: float | None
@@ -54,9 +54,9 @@ class Seconds:
 
 @dataclass(frozen=True, eq=False)
 class MethodScores:
-    """One method's sums (persons, prompts, SUMS), and each person's best and worst picture where one person is meant.
+    """One method's sums (identities, prompts, SUMS), and each one's best and worst picture of prompts with one person.
 
-    `unseen` are the persons in whose photographs no face was found.
+    `unseen` are the identities in whose photographs no face was found.
     """
 
     method: str
@@ -67,7 +67,7 @@ class MethodScores:
     seconds: tuple[Seconds, ...]
 
     def ratio(self, measure: Measure, prompts: Iterable[int], cells: NDArray[np.bool_] | None = None) -> Ratio:
-        """A measure over some prompts, each person's share; `cells` (persons, prompts) leaves others out."""
+        """A measure over some prompts, by identity; `cells` (identities, prompts) leaves others out."""
         chosen = list(prompts)
         above, below = (self.sums[:, chosen, SUMS.index(name)] for name in MEASURES[measure])
         if cells is not None:
@@ -75,7 +75,7 @@ class MethodScores:
         return Ratio(above.sum(axis=1), below.sum(axis=1))
 
     def has(self, measure: Measure) -> NDArray[np.bool_]:
-        """Which cells (persons, prompts) a measure has."""
+        """Which cells (identities, prompts) a measure has."""
         return self.sums[:, :, SUMS.index(MEASURES[measure][1])] > 0
 
 
@@ -98,9 +98,9 @@ class ScoreTable:
 
 
 def read_scores(store: Store, inventory: Inventory) -> ScoreTable:
-    """The scores that stand as planned."""
+    """The scores that exist as planned."""
     plan = inventory.plan
-    rows = {person.id: row for row, person in enumerate(plan.identities)}
+    rows = {identity.id: row for row, identity in enumerate(plan.identities)}
     return ScoreTable(plan, tuple(_method_scores(store, inventory, method.name, rows) for method in plan.methods))
 
 
@@ -112,11 +112,11 @@ def _method_scores(store: Store, inventory: Inventory, method: str, rows: Mappin
         if state.job.method != method or not state.scored:
             continue
         scores = scores_of(store, inventory, state.job.key)
-        person = state.job.identity
+        identity = state.job.identity
         for number, score in scores:
-            sums[rows[person], number] += _summands(score)
+            sums[rows[identity], number] += _summands(score)
         alone = [
-            Portrait(person, number, score.picture, score.identity)
+            Portrait(identity, number, score.picture, score.identity)
             for number, score in scores
             if score.identity is not None and plan.judges and not plan.judges.has_second_person(plan.prompts[number])
         ]
@@ -124,7 +124,7 @@ def _method_scores(store: Store, inventory: Inventory, method: str, rows: Mappin
             best.append(max(alone, key=lambda portrait: portrait.score))
             worst.append(min(alone, key=lambda portrait: portrait.score))
         if _is_unseen(plan, scores):
-            unseen.append(person)
+            unseen.append(identity)
         seconds.append(Seconds(state.seconds, state.drawing_seconds, state.judging_seconds))
     best.sort(key=lambda portrait: -portrait.score)
     worst.sort(key=lambda portrait: portrait.score)
@@ -132,7 +132,7 @@ def _method_scores(store: Store, inventory: Inventory, method: str, rows: Mappin
 
 
 def scores_of(store: Store, inventory: Inventory, key: tuple[str, str]) -> list[tuple[int, PictureScore]]:
-    """The scores of a job that stand as planned, each with its prompt's number."""
+    """The scores of a job that exist as planned, each with its prompt's number."""
     plan, state = inventory.plan, inventory.states[key]
     data = store.read(f"{layout.scores_folder(*key)}/{layout.SCORES_FILE}")
     known = {score.picture: score for score in load_scores(data)} if data else {}

@@ -97,7 +97,7 @@ def test_a_child_that_lies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_child_sees_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
-    environment = legacy_pickle._child_environment()
+    environment = legacy_pickle._subprocess_environment()
     assert "hunter2" not in environment.values()
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
 
@@ -106,9 +106,9 @@ def test_the_child_sees_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> 
 def test_the_child_cannot_fill_memory_or_files(tmp_path: Path) -> None:
     script = f"""
 import signal
-from crossinit_batch.methods.embedding.pickles import _limit_child
+from crossinit_batch.methods.embedding.pickles import _limit_subprocess
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-_limit_child()
+_limit_subprocess()
 try:
     bytearray(2 << 30)
 except MemoryError:

@@ -1,7 +1,8 @@
-"""What plan and manifest know of the stranger; importing it registers it, in this process and in worker processes."""
+"""What plan and manifest know of the stranger; a worker process that imports it has it registered."""
 
 from __future__ import annotations
 
+import multiprocessing
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -51,4 +52,8 @@ class AttentionScale(Method[AttentionScaleSettings]):
 
 
 ATTENTION_SCALE = AttentionScale()
-METHODS.setdefault(ATTENTION_SCALE.kind, f"{__name__}:ATTENTION_SCALE")
+LINE = {ATTENTION_SCALE.kind: f"{__name__}:ATTENTION_SCALE"}
+"""Its line in the registry."""
+
+if multiprocessing.parent_process() is not None:  # a worker process reads its brief, which names these settings
+    METHODS.update(LINE)
