@@ -25,9 +25,8 @@ from crossinit_batch.model.compilation import WORKS, Work, compile_unet, gradien
 from crossinit_batch.model.device import choose_device, repeating_exactly, resolve_dtype
 from crossinit_batch.model.flops import Architecture
 from crossinit_batch.model.micro_batch import is_out_of_memory, release_memory
-from crossinit_batch.plan.estimate import BACKWARD
 
-WAYS = {"forward": 1.0, "forward and back": 1.0 + BACKWARD}
+WAYS = {"forward": 1.0, "forward and back": FORWARD_AND_BACK}
 """What is measured, in counted ways forward."""
 ATTENTION = {
     "cuda": [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION],
