@@ -20,6 +20,7 @@ from device_clock import Clock, peak_gib, reset_peak
 from learning_loop import loaded
 from torch.nn.attention import SDPBackend
 
+from crossinit_batch.methods.method import FORWARD_AND_BACK
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.model.compilation import WORKS, Work, compile_unet, gradient_error
 from crossinit_batch.model.device import choose_device, repeating_exactly, resolve_dtype
