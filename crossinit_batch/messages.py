@@ -158,6 +158,11 @@ def plural(noun: str) -> str:
     return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
 
 
+def with_article(noun: str) -> str:
+    """a picture, an embedding."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
 def count(number: int, noun: str) -> str:
     """1 image, 2 images, 2 identities."""
     return f"{number} {noun if number == 1 else plural(noun)}"

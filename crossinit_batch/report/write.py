@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from crossinit_batch import __version__, layout
 from crossinit_batch.events import JobFailed
+from crossinit_batch.messages import with_article
 from crossinit_batch.plan.inventory import Inventory
 from crossinit_batch.report.markdown_text import plain
 from crossinit_batch.report.outcomes import heading_of, outcomes
@@ -41,7 +42,7 @@ def report_text(
         *(f"- {label}: {plain(str(value))}" for label, value in facts.items()),
         f"- Made with crossinit {__version__}; the pictures: [gallery](gallery/index.html)",
         "",
-        f"| method | settings | {heading_of(rows)} | failed | pictures | median s an {plan.artifact} |",
+        f"| method | settings | {heading_of(rows)} | failed | pictures | median s {with_article(plan.artifact)} |",
         "|---|---|--:|--:|--:|--:|",
     ]
     for row in rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crossinit_batch import layout
+from crossinit_batch.messages import with_article
 from crossinit_batch.plan.plan import Plan
 from crossinit_batch.report.markdown_text import plain, table
 from crossinit_batch.report.scores.bootstrap import Estimate
@@ -33,7 +34,7 @@ def comparison_lines(plan: Plan, comparison: Comparison) -> list[str]:
         ("Prompts with a second person", _shared_table(comparison)),
         ("By category", _group_table(comparison, comparison.categories)),
         ("By prompt", _group_table(comparison, comparison.prompts)),
-        ("Times", _times(comparison)),
+        ("Times", _times(plan, comparison)),
         ("Best and worst faces", _faces(plan, comparison)),
     ):
         if part:
@@ -88,12 +89,12 @@ def _group_table(comparison: Comparison, groups: Sequence[Group]) -> list[str]:
     return table(["", *headings], rows)
 
 
-def _times(comparison: Comparison) -> list[str]:
+def _times(plan: Plan, comparison: Comparison) -> list[str]:
     rows = [
         [plain(row.method.name), seconds(row.learning), seconds(row.drawing), seconds(row.judging)]
         for row in comparison.rows
     ]
-    return table(["method", "s an embedding", "s a picture drawn", "s a picture judged"], rows)
+    return table(["method", f"s {with_article(plan.artifact)}", "s a picture drawn", "s a picture judged"], rows)
 
 
 def _faces(plan: Plan, comparison: Comparison) -> list[str]:

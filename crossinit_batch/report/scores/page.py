@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from crossinit_batch import __version__, layout
 from crossinit_batch.events import JobFailed
+from crossinit_batch.messages import plural, with_article
 from crossinit_batch.plan.plan import Plan
 from crossinit_batch.report.html import page_template, whole_text
 from crossinit_batch.report.outcomes import Outcome
@@ -31,6 +32,8 @@ def report_page(plan: Plan, comparison: Comparison, outcomes: Sequence[Outcome],
     scores = [measure for measure in ("identity", "prompt") if comparison.has(measure)]
     page = page_template(__package__, "report").render(
         plan=plan,
+        artifacts=plural(plan.artifact),
+        artifact=with_article(plan.artifact),
         comparison=comparison,
         columns=columns,
         scores=scores,
