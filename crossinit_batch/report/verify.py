@@ -25,9 +25,9 @@ class Finding:
     problem: str
 
     @property
-    def is_of_content(self) -> bool:
-        """Whether a receipt lists the file."""
-        return not _speaks_for_itself(self.name)
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link, which no repair removes."""
+        return self.problem == LINK
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,15 @@ class Verification:
     """How many files were checked, what is wrong, and the digest of all names and contents of results.
 
     Two folders with the same digest hold the same results, wherever and by however many workers they were made.
-    `unlisted` are files that no receipt lists, so that nothing can be said of them.
+    `unlisted` are files that no receipt lists, so that nothing can be said of them; `matching` counts the checked files
+    that are as their receipts say.
     """
 
     files: int
     findings: tuple[Finding, ...]
     digest: str
     unlisted: tuple[str, ...] = ()
+    matching: int = 0
 
 
 def verify(store: Store, on_file: Callable[[int, int], None] = lambda _done, _all: None) -> Verification:
@@ -75,7 +77,8 @@ def verify(store: Store, on_file: Callable[[int, int], None] = lambda _done, _al
             findings.append(Finding(name, problem))
         on_file(done, len(everything))
     unlisted = tuple(name for name in sizes if name not in everything and not _speaks_for_itself(name))
-    return Verification(len(everything), tuple(findings), sha256(canonical(results)), unlisted)
+    matching = len(everything.keys() - {finding.name for finding in findings})
+    return Verification(len(everything), tuple(findings), sha256(canonical(results)), unlisted, matching)
 
 
 def _unfit(store: Store) -> dict[str, str]:

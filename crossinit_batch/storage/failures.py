@@ -40,6 +40,9 @@ class UnfitFile(OSError):
         super().__init__(errno.EINVAL, problem, path)
         self.hint = hint
 
+    def __str__(self) -> str:
+        return f"{self.filename} {self.strerror}"
+
     def __reduce__(self) -> tuple[type[UnfitFile], tuple[str, str, str]]:
         return UnfitFile, (str(self.strerror), str(self.filename), self.hint)
 

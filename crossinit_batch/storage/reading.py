@@ -13,8 +13,8 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from crossinit_batch.storage.failures import UnfitFile
 
@@ -163,9 +163,9 @@ def read_file(path: str | Path, limit: int = MOST_BYTES) -> bytes:
 
 
 @contextlib.contextmanager
-def opened_file(path: str | Path, limit: int) -> Iterator[BinaryIO]:
+def opened_file(path: str | Path, limit: int) -> Iterator[BufferedReader]:
     """A file that the user named, opened for reading piece by piece; UnfitFile as from `read_file`."""
-    with os.fdopen(_open(str(path), os.O_RDONLY, str(path)), "rb") as file:
+    with open(path, "rb", opener=lambda name, _: _open(name, os.O_RDONLY, name)) as file:
         check_size(os.fstat(file.fileno()).st_size, str(path), limit)
         yield file
 
@@ -173,7 +173,7 @@ def opened_file(path: str | Path, limit: int) -> Iterator[BinaryIO]:
 def check_size(size: int, path: str, limit: int) -> None:
     """UnfitFile for a file that is larger than its limit in bytes."""
     if size > limit:
-        reason = f"is too large: {size / 1e6:,.1f} MB, at most {limit / 1e6:,.0f} MB are read"
+        reason = f"is too large: {size / 1e6:,.1f} MB, at most {limit / 1e6:,.1f} MB are read"
         raise UnfitFile(reason, path, _SMALLER)
 
 

@@ -108,15 +108,15 @@ def test_a_photograph_that_changes_after_planning_fails_with_what_to_do(small: S
 def test_a_photograph_that_cannot_be_read_when_planning_fails_alone(
     small: SmallRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Path.read_bytes
+    opened = os.open
 
-    def refuse(self: Path) -> bytes:
-        if self.name == "dee.png":
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
-        return read(self)
+    def refuse(path: Any, *how: Any, **folder: Any) -> int:
+        if str(path).endswith("dee.png"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *how, **folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        patch.setattr("os.open", refuse)
         result, record = small.run()
     row = assert_only(small, result, record, "dee", "photograph")
     assert "cannot be read: permission denied" in row["reason"] and "run the manifest again" in row["hint"]

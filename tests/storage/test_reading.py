@@ -48,7 +48,7 @@ UNFIT: dict[str, tuple[Callable[[Path], Path], str]] = {
     "/dev/tty": (lambda _: Path("/dev/tty"), "is a device, not a file"),
     "link to a device": (link_to("/dev/zero"), "is a device, not a file"),
     "link to a pipe": (lambda path: link_to(str(pipe(path.with_name("p"))))(path), "is a named pipe, not a file"),
-    "sparse": (sparse, r"is too large: 42,949\.7 MB, at most 1,074 MB are read"),
+    "sparse": (sparse, r"is too large: 42,949\.7 MB, at most 1,073\.7 MB are read"),
     "/proc/kcore": (lambda _: Path("/proc/kcore"), "is too large|not permitted|denied"),
 }
 
