@@ -81,7 +81,6 @@ COVERED_BY: dict[str, str] = {
     "plan.frozen": "tests/plan/test_plan.py",
     "plan.judges": "tests/end_to_end/test_evaluate.py",
     "plan.make": "tests/plan/test_plan.py",
-    "plan.photographs": "tests/end_to_end/test_run.py",
     "plan.shard": "tests/engines/test_launcher.py",
     "plan.task": "tests/end_to_end/test_run.py",
     "report.failures": "tests/end_to_end/test_evaluate.py",
