@@ -5,6 +5,7 @@
     │   ├── ManifestError     a manifest or prompts file; carries all its problems at once
     │   ├── ModelError        the base model cannot be found, or is of an unsupported kind
     │   └── OutputError       the output folder cannot be used as asked
+    │       └── RefusedFile   one file of it that is not touched; in a worker, a JobError
     ├── OutputLost            the output folder can no longer be written: the run stops, what is done is kept
     ├── JobError              one job failed, the others go on: exit 1
     │   ├── PhotographError   a picture cannot be used
@@ -98,6 +99,11 @@ class JobError(CrossinitError):
 
 class PhotographError(JobError):
     """A picture cannot be used; the message names the file and the reason."""
+
+
+class RefusedFile(OutputError, JobError):
+    """A file of the output folder that is never read or written as it is, a symbolic link or a pipe; a worker fails
+    the job whose file it is."""
 
 
 class EmbeddingError(JobError):

@@ -242,7 +242,7 @@ def _latest_unfinished(folder: Path) -> str:
     from crossinit_batch.plan.inventory import take_inventory
     from crossinit_batch.storage.store import Store
 
-    plans = sorted(folder.glob(f"**/{layout.PLAN}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    plans = sorted(folder.glob(f"**/{layout.PLAN}"), key=lambda path: path.lstat().st_mtime, reverse=True)
     for path in plans:
         store = Store(str(path.parent.resolve()))
         try:

@@ -17,6 +17,7 @@ from crossinit_batch.model.files import file_digest
 from crossinit_batch.storage.failures import reason_of
 
 _TASKS = ("detection", "recognition")
+_MOST_BYTES = 2**31  # of one file
 _DETECTION_SIZE = (640, 640)
 """Width and height in pixels that pictures are scaled to: insightface's old default, set here since 2.0 varies it."""
 
@@ -31,12 +32,12 @@ def pack_identity(folder: Path) -> str:
         raise RequestError(f"the insightface pack {folder} has no .onnx file", "Unpack the whole pack there.")
     try:
         version = importlib.metadata.version("insightface")
-        digests = [f"{path.relative_to(folder).as_posix()} {file_digest(path, remember=True)}" for path in files]
+        found = {path.relative_to(folder).as_posix(): file_digest(path, True, _MOST_BYTES) for path in files}
     except importlib.metadata.PackageNotFoundError:
         raise _not_installed() from None
     except OSError as error:
         raise RequestError(f"the insightface pack {folder} cannot be read: {reason_of(error)}", _PACK_HINT) from None
-    return ", ".join([f"insightface {version}", *digests])
+    return ", ".join([f"insightface {version}", *(f"{name} {digest}" for name, digest in found.items())])
 
 
 class InsightFacePack:

@@ -14,6 +14,7 @@ from crossinit_batch.model.files import file_digest
 from crossinit_batch.model.source import hub_folder
 from crossinit_batch.settings import DEFAULT_CLIP, DEMO_JUDGE, EvaluationSettings, IdentitySettings, PromptSettings
 from crossinit_batch.storage.failures import reason_of
+from crossinit_batch.storage.reading import opened_file, read_file
 from crossinit_batch.world import JUDGES
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ _CLIP_FILES = (
     "merges.txt",
     _CLIP_WEIGHTS,
 )
+_NETWORK_BYTES = 2**31
+"""The largest network in bytes: no larger one is in a single ONNX file."""
 _SAFE_REVISIONS = {DEFAULT_CLIP: "refs/pr/15"}
 """Where the hub keeps a repository's weights as safetensors, if its main branch has only pickles."""
 
@@ -92,7 +95,7 @@ def _file(name: str, bundled: str) -> Path:
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a judge's file; RequestError where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with opened_file(path, _NETWORK_BYTES) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise RequestError(
@@ -192,7 +195,10 @@ class Judges:
 def _planned_bytes(path: Path, expected: str) -> bytes:
     if file_sha256(path) != expected:
         raise _changed(str(path))
-    return path.read_bytes()
+    try:
+        return read_file(path, _NETWORK_BYTES)
+    except OSError as error:
+        raise RequestError(f"the judge {path} cannot be read: {reason_of(error)}") from None
 
 
 def _changed(name: str) -> RequestError:

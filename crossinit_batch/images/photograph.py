@@ -32,6 +32,14 @@ THUMBNAIL_QUALITY = 88
 _SMALLER = "make it smaller; 1024 pixels a side are plenty"
 _ALONE = "save the one you want as its own JPEG or PNG file"
 
+MAX_SCANS = 100
+"""The most scans of a JPEG: a progressive one has about 10, and each takes as long as a whole sequential picture."""
+MAX_SCANNED = 1_500_000_000
+"""The most pixels of all scans of a JPEG together: 30 scans of the largest picture, some ten seconds."""
+
+_COUNTED_BYTES = 2**20
+_MARKER = re.compile(rb"\xff[^\0\xd0-\xd7\xff]")  # within a scan, 0xff is followed by 0 or a restart marker
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _SUBFILE, _DNG_VERSION = 0x00FE, 0xC612  # TIFF tags
 _warnings_lock = threading.Lock()
 
@@ -49,7 +57,9 @@ def open_photograph(data: bytes, name: str) -> Image.Image:
             Image.init()
             _check_complete(data, kind)
             image = reader_of(kind, name)(io.BytesIO(data), "")
-            _check_header(image, kind, name)
+            _check_header(image, kind, name, len(data))
+            if kind == "JPEG":
+                _check_scans(data, image.size, name)
             image.load()
             _turn_upright(image)
             return as_srgb(image)
@@ -109,7 +119,7 @@ def _check_complete(data: bytes, kind: str) -> None:
         Image.OPEN[kind][0](io.BytesIO(data), "").verify()
 
 
-def _check_header(image: Any, kind: str, name: str) -> None:
+def _check_header(image: Any, kind: str, name: str, size_in_bytes: int) -> None:
     """PhotographError for a picture whose header alone rules it out, before anything is decoded."""
     width, height = image.size
     size = f"{width}x{height}"
@@ -118,8 +128,8 @@ def _check_header(image: Any, kind: str, name: str) -> None:
         raise PhotographError(f"{name}: too many pixels: {size} is {limit}", _SMALLER)
     if kind == "TIFF" and (image.tag_v2.get(_SUBFILE, 0) & 1 or _DNG_VERSION in image.tag_v2):
         raise PhotographError(f"{name}: a camera raw file, only its preview can be read", f"develop it, {SAVE}")
-    frames = 1 if kind == "HEIF" else getattr(image, "n_frames", 1)  # HEIF files name their primary picture
-    if frames > 1:
+    frames = _frames(image, kind, size_in_bytes)
+    if frames != "1":
         what = "several pages" if kind == "TIFF" else "an animation"
         unit = "pages" if kind == "TIFF" else "frames"
         raise PhotographError(f"{name}: {what}, not one photograph: {frames} {unit}", _ALONE)
@@ -129,6 +139,36 @@ def _check_header(image: Any, kind: str, name: str) -> None:
     if max(width, height) > MAX_ASPECT * min(width, height):
         need = f"one side may be at most {MAX_ASPECT} times the other"
         raise PhotographError(f"{name}: too narrow: {size}, {need}", "crop it to the face")
+
+
+def _frames(image: Any, kind: str, size: int) -> str:
+    """How many pictures are in a file of this size in bytes, for people: "more than 1" where counting takes long."""
+    if kind == "HEIF":  # its files name their primary picture
+        return "1"
+    if size > _COUNTED_BYTES and kind in ("GIF", "TIFF"):  # which are counted by going from one to the next
+        return "more than 1" if (image.tag_v2.next if kind == "TIFF" else image.is_animated) else "1"
+    return str(getattr(image, "n_frames", 1))
+
+
+def _check_scans(data: bytes, size: tuple[int, int], name: str) -> None:
+    """PhotographError for a JPEG that goes over its pixels so often that decoding it would hardly end."""
+    scans = _scans(data)
+    if scans > MAX_SCANS or scans * size[0] * size[1] > MAX_SCANNED:
+        often = f"more than {MAX_SCANS}" if scans > MAX_SCANS else str(scans)
+        raise PhotographError(f"{name}: decoding would take too long: {size[0]}x{size[1]} in {often} scans", SAVE)
+
+
+def _scans(data: bytes) -> int:
+    """How many scans a JPEG has before its end; no more than one above the limit are counted."""
+    scans, place = 0, 2
+    while scans <= MAX_SCANS and (found := _MARKER.search(data, place)):
+        marker = found[0][-1]
+        if marker == _END_OF_IMAGE:
+            break
+        scans += marker == _START_OF_SCAN
+        alone = marker in (0x01, 0xD8)  # markers that no length follows
+        place = found.end() + (0 if alone else max(2, int.from_bytes(data[found.end() : found.end() + 2], "big")))
+    return scans
 
 
 def _damaged(error: Exception, kind: str, name: str) -> PhotographError:

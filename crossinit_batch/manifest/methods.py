@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from crossinit_batch.messages import did_you_mean, quoted, unknown
 from crossinit_batch.methods.planned import LearnedMethod
 from crossinit_batch.methods.registry import presets
 from crossinit_batch.settings import LocalFile, Settings
+from crossinit_batch.storage.reading import opened_file
 
 
 def read_methods(reader: Reader, node: ListNode, entries: list[Any], folder: Path) -> tuple[LearnedMethod, ...]:
@@ -140,6 +142,5 @@ def _path_of(text: str, folder: Path, what: str) -> str:
     file = Path(local_path(text, folder))
     if not file.is_file():
         raise Refused(f"there is no file {quoted(str(file))}")
-    with file.open("rb") as stream:
-        stream.read(1)
-    return str(file)
+    with opened_file(file, sys.maxsize):
+        return str(file)

@@ -10,6 +10,7 @@ from transformers import CLIPTokenizer
 
 from crossinit_batch.errors import ModelError
 from crossinit_batch.model.source import ModelSource
+from crossinit_batch.storage.reading import JSON_BYTES, read_file
 
 
 def load_weights(source: ModelSource, part: str, kind: Any, **precision: torch.dtype) -> Any:
@@ -38,8 +39,8 @@ def load_tokenizer(source: ModelSource) -> Any:
 def load_scheduler_config(source: ModelSource) -> dict[str, Any]:
     """The scheduler's configuration, with the two old values that diffusers' own pipeline also corrects."""
     try:
-        config: dict[str, Any] = json.loads((source.folder / "scheduler/scheduler_config.json").read_bytes())
-    except (OSError, ValueError) as error:
+        config: dict[str, Any] = json.loads(read_file(source.folder / "scheduler/scheduler_config.json", JSON_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
         raise _unusable(source, "scheduler", error) from error
     if "steps_offset" in config:
         config["steps_offset"] = 1

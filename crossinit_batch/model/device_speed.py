@@ -17,6 +17,7 @@ from typing import Any
 from crossinit_batch.digest import digest_of
 from crossinit_batch.model.flops import Count
 from crossinit_batch.storage.cache import cache_folder
+from crossinit_batch.storage.reading import read_file
 
 _GPU_INFORMATION = "/proc/driver/nvidia/gpus"
 _GPUS = {"H200": 300e12, "H100": 300e12, "GH200": 320e12, "B200": 500e12, "A100": 110e12, "A800": 110e12,
@@ -144,9 +145,9 @@ def _best_time(do: Callable[[], Any]) -> float:
 def observed(device: Device, fingerprint: str, dtype: str) -> dict[str, float]:
     """Seconds a piece of each work that the last run of this model on this device took; empty where there was none."""
     try:
-        rates = json.loads(_note(device, fingerprint, dtype).read_bytes())
+        rates = json.loads(read_file(_note(device, fingerprint, dtype), 2**16))
         return {str(work): float(seconds) for work, seconds in rates.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 

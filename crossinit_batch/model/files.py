@@ -6,12 +6,15 @@ import hashlib
 import json
 import math
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from crossinit_batch.digest import digest_of
 from crossinit_batch.errors import ModelError
 from crossinit_batch.storage.cache import cache_folder
+from crossinit_batch.storage.failures import UnfitFile, reason_of
+from crossinit_batch.storage.reading import JSON_BYTES, opened_file, read_file
 
 WEIGHTS = {"text_encoder": "model", "unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
 """The components with weights, and the stem of their weight files."""
@@ -25,6 +28,7 @@ _CONFIGURATIONS = {
     **dict.fromkeys(WEIGHTS, ("config.json",)),
 }
 _SHARD = re.compile(r"-\d+-of-(\d+)\.safetensors$")
+_TEXTS = frozenset({".json", ".txt", ".model"})
 _REMEMBERED_FROM = 2**20
 """Bytes from which a file's digest is remembered: smaller ones are read again in no time."""
 
@@ -50,6 +54,7 @@ def is_whole(folder: Path, variant: str | None) -> bool:
 def check_pipeline(name: str, folder: Path, variant: str | None) -> None:
     """ModelError unless the folder holds a Stable Diffusion 1.x or 2.x pipeline in safetensors."""
     what = f"model {name!r}"
+    _check_files(folder)
     _check_kind(what, folder)
     for part in COMPONENTS:
         if not _is_configured(folder / part):
@@ -68,6 +73,22 @@ def check_pipeline(name: str, folder: Path, variant: str | None) -> None:
         raise ModelError(f"{what} predicts {prediction!r}", "crossinit knows epsilon and v_prediction.")
     for part in WEIGHTS:
         _check_weights(what, folder / part, variant)
+
+
+def _check_files(folder: Path) -> None:
+    """ModelError for what the libraries that read a model would wait for, or not end to read."""
+    for part in (folder, *(folder / name for name in COMPONENTS)):
+        for path in part.iterdir() if part.is_dir() else ():
+            text = path.suffix in _TEXTS
+            if path.is_dir() or not path.exists() or not (text or path.suffix == ".safetensors"):
+                continue
+            try:
+                with opened_file(path, JSON_BYTES if text else sys.maxsize):
+                    pass
+            except UnfitFile as error:
+                raise ModelError(f"{path} {error.strerror}", error.hint) from None
+            except OSError as error:
+                raise ModelError(f"{path} cannot be read: {reason_of(error)}", "Make it readable.") from None
 
 
 def _check_kind(what: str, folder: Path) -> None:
@@ -152,7 +173,7 @@ def component_digest(component: Path, variant: str | None, remember: bool) -> st
     return digest_of("component", {path.name: file_digest(path, remember) for path in files})
 
 
-def file_digest(path: Path, remember: bool) -> str:
+def file_digest(path: Path, remember: bool, limit: int = sys.maxsize) -> str:
     """A file's SHA-256: the hub's cache has it as the blob's name; of other large files we remember it."""
     blob = path.resolve()
     if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):
@@ -163,7 +184,7 @@ def file_digest(path: Path, remember: bool) -> str:
     large = facts.st_size > _REMEMBERED_FROM
     if large and (known := _noted(note)):
         return known
-    with blob.open("rb") as file:
+    with opened_file(blob, limit) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if remember and large:
         _put_note(note, digest)
@@ -173,7 +194,7 @@ def file_digest(path: Path, remember: bool) -> str:
 def _noted(note: Path) -> str | None:
     """A digest that was remembered, or None."""
     try:
-        known = note.read_text(encoding="ascii")
+        known = read_file(note, 100).decode("ascii")
     except (OSError, ValueError):
         return None
     return known if re.fullmatch(r"[0-9a-f]{64}", known) else None
@@ -189,9 +210,11 @@ def _put_note(note: Path, digest: str) -> None:
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    """A JSON object in a file, or None."""
+    """A JSON object in a file, or None; ModelError for one that is not read."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        value = json.loads(read_file(path, JSON_BYTES))
+    except UnfitFile as error:
+        raise ModelError(f"{path} {error.strerror}", error.hint) from None
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from crossinit_batch.storage.reading import JSON_BYTES, read_file
+
 
 @dataclass(frozen=True)
 class Count:
@@ -181,7 +183,7 @@ def _pointwise(numbers: int, kernels: int = 1) -> Count:
 
 
 def _config(part: Path) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((part / "config.json").read_bytes())
+    config: dict[str, Any] = json.loads(read_file(part / "config.json", JSON_BYTES))
     return config
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from crossinit_batch import layout
 from crossinit_batch.digest import sha256
@@ -19,7 +21,7 @@ from crossinit_batch.plan.plan import Job, Plan, PlannedIdentity, PlannedModel
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
 from crossinit_batch.storage.receipts import read_receipt
-from crossinit_batch.storage.store import Store
+from crossinit_batch.storage.store import Store, given_folder, read_source
 
 _PICKLES = frozenset({".bin", ".pt", ".pth"})
 _UNNAMED = frozenset({"learned_embeds", "embedding", "embeddings", "emb_params"})
@@ -50,7 +52,7 @@ def find_artifacts(url: str, *, allow_pickle: bool = False) -> ImportedFolder:
     A file is named by its stem, or by its folder where the stem says nothing (learned_embeds). RequestError where
     there are none, or two of one name.
     """
-    store = Store(url)
+    store = given_folder(url)
     names = store.listing()
     if not names:
         raise RequestError(f"--embeddings {store}: there is no such folder, or it is empty")
@@ -93,6 +95,17 @@ def _stored(store: Store, plan: Plan, names: dict[str, int]) -> list[ImportedArt
             path, content = store.path_of(f"{folder}/{kind.main_file}"), receipt.files[kind.main_file].sha256
             found.append(ImportedArtifact(receipt.method, receipt.identity, path, content, kind.name))
     return found
+
+
+def read_artifact(path: str) -> bytes:
+    """The bytes of an artifact's file that was found; in an output folder of ours no link is followed to them."""
+    root = path.rsplit("/", 3)[0]
+    if Path(path).is_absolute() and root and os.path.lexists(f"{root}/{layout.PLAN}"):
+        data = Store(root).read(path.removeprefix(f"{root}/"))
+        if data is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return data
+    return read_source(path)
 
 
 def _single_files(store: Store, names: dict[str, int], allow_pickle: bool) -> list[ImportedArtifact]:

@@ -26,8 +26,10 @@ def hashed(paths: Sequence[str]) -> dict[str, Photograph]:
 
 
 def _hash(path: str) -> Photograph:
+    from crossinit_batch.images.photograph import MAX_BYTES
+
     try:
-        return Photograph(path=path, sha256=sha256(read_source(path)))
+        return Photograph(path=path, sha256=sha256(read_source(path, MAX_BYTES)))
     except OSError as error:
         return Photograph(path=path, problem=f"cannot be read: {reason_of(error)}")
 
@@ -38,8 +40,10 @@ def photograph_bytes(photograph: Photograph) -> bytes:
         raise PhotographError(
             f"{photograph.path}: {photograph.problem}", "Check the file, then run the manifest again."
         )
+    from crossinit_batch.images.photograph import MAX_BYTES
+
     try:
-        data = read_source(photograph.path)
+        data = read_source(photograph.path, MAX_BYTES)
     except OSError as error:
         raise PhotographError(
             f"{photograph.path}: cannot be read: {reason_of(error)}", "Put it back, then `crossinit resume`."

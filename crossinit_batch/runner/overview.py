@@ -217,18 +217,20 @@ def print_verification(store: Store, found: Verification, stream: TextIO, *, rep
         return
     _print_list(stream, "listed by no receipt, so not checked", list(found.unlisted))
     _print_list(stream, "damaged", [f"{finding.name}: {finding.problem}" for finding in found.findings], most=100)
-    good = found.files - sum(finding.is_of_content for finding in found.findings)
-    stream.write(f"{good} of {found.files} files match their receipts; digest {found.digest[:16]}\n")
+    stream.write(f"{found.matching} of {found.files} files match their receipts; digest {found.digest[:16]}\n")
     if found.findings:
         stream.write(_remedies(found) if repaired else "`--repair` sets them aside.\n")
 
 
 def _remedies(found: Verification) -> str:
     """How to make the files again that were set aside."""
-    names = {finding.name for finding in found.findings}
+    links = {finding.name for finding in found.findings if finding.is_link}
+    names = {finding.name for finding in found.findings} - links
     plan = names & {layout.PLAN, layout.MANIFEST}
     extras = {name for name in names if name.startswith(("analysis/", "study"))}
     lines = ["Run the manifest again: it makes a new plan, and keeps what is done."] if plan else []
+    if links:
+        lines.append("A symbolic link stays where it is: remove it yourself, then `crossinit resume`.")
     if names - plan - extras:
         lines.append("Set aside; `crossinit resume` makes again what the manifest asks for.")
     if extras:

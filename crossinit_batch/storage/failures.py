@@ -32,6 +32,21 @@ class StorageFailure(OSError):
         self.kind, self.hint = kind, hint
 
 
+class UnfitFile(OSError):
+    """A file that is not opened or read: a link, a pipe, one that is too large; `strerror` is the rest of a sentence
+    that begins with `filename`, `hint` what the user can do."""
+
+    def __init__(self, problem: str, path: str, hint: str = "") -> None:
+        super().__init__(errno.EINVAL, problem, path)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.filename} {self.strerror}"
+
+    def __reduce__(self) -> tuple[type[UnfitFile], tuple[str, str, str]]:
+        return UnfitFile, (str(self.strerror), str(self.filename), self.hint)
+
+
 _PASSING_ERRNOS = frozenset(
     getattr(errno, name, errno.EIO)
     for name in (
@@ -111,6 +126,8 @@ def reason_of(error: BaseException) -> str:
     """The message of an error without its path, errno and secrets; its class name where it has no message."""
     if isinstance(error, StorageFailure):
         return str(error.strerror)
+    if isinstance(error, UnfitFile):
+        return f"it {error.strerror}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     text = redact_urls(" ".join(str(error).split()))

@@ -20,9 +20,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from crossinit_batch import layout
-from crossinit_batch.storage.locks import InUse
+from crossinit_batch.storage.locks import InUse, machine
 from crossinit_batch.storage.object_files import ObjectFiles
-from crossinit_batch.storage.process_mark import machine
 from crossinit_batch.storage.retry import Retries
 
 BEAT_SECONDS = 10.0

@@ -9,6 +9,7 @@ from crossinit_batch import layout
 from crossinit_batch.storage.failures import status_of
 from crossinit_batch.storage.fault_points import Point, reach
 from crossinit_batch.storage.local_files import TEMPORARY
+from crossinit_batch.storage.reading import MOST_BYTES, check_size
 
 
 class ObjectFiles:
@@ -19,15 +20,30 @@ class ObjectFiles:
         protocols = filesystem.protocol
         on_s3 = "s3" in ((protocols,) if isinstance(protocols, str) else protocols)
         self._reading = {"max_concurrency": 1} if on_s3 else {}  # one request, not one for the size first
+        self._sizes: dict[str, int] = {}
 
-    def read(self, path: str) -> bytes:
-        data: bytes = self.filesystem.cat_file(path, **self._reading)
+    def read(self, path: str, limit: int = MOST_BYTES) -> bytes:
+        """The bytes of an object, whose size is looked at first where no listing has told it; UnfitFile for a larger
+        one than `limit`."""
+        size = self._sizes.get(path)
+        if size is None:
+            facts = self.filesystem.info(path)
+            if facts["type"] == "directory":
+                raise IsADirectoryError(path)
+            size = int(facts["size"] or 0)
+        check_size(size, path, limit)
+        # An end, as it may be another object by now; none may be asked for of one that is empty.
+        bounds = {"start": 0, "end": limit + 1} if size else {}
+        data: bytes = self.filesystem.cat_file(path, **bounds, **self._reading)
+        check_size(len(data), path, limit)
         return data
 
     def write(self, path: str, data: bytes) -> None:
         """Put an object in one request; not by a file object, whose `with` block publishes half a file on an error."""
         reach(Point.BEFORE_PUT)
+        self._sizes.pop(path, None)
         self.filesystem.pipe_file(path, data)
+        self._sizes[path] = len(data)
         reach(Point.AFTER_PUT)
 
     def create(self, path: str, data: bytes) -> None:
@@ -44,6 +60,7 @@ class ObjectFiles:
     def remove(self, path: str) -> None:
         """Remove an object; no error where there is none."""
         reach(Point.BEFORE_REMOVE)
+        self._sizes.pop(path, None)
         with contextlib.suppress(FileNotFoundError):
             self.filesystem.rm_file(path)
         reach(Point.AFTER_REMOVE)
@@ -66,8 +83,10 @@ class ObjectFiles:
         except FileNotFoundError:
             return {}
         prefix = len(self.root.rstrip("/")) + 1
-        return {
-            path[prefix:]: int(facts["size"] or 0)
+        sizes = {
+            path: int(facts["size"] or 0)
             for path, facts in found.items()
             if facts["type"] == "file" and not path.endswith("/")
         }
+        self._sizes |= sizes
+        return {path[prefix:]: size for path, size in sizes.items()}

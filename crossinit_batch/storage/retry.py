@@ -11,7 +11,7 @@ from functools import cache
 from typing import TypeVar
 
 from crossinit_batch.events import Event, Reporter, StorageRetried
-from crossinit_batch.storage.failures import Kind, StorageFailure, storage_failure
+from crossinit_batch.storage.failures import Kind, StorageFailure, UnfitFile, storage_failure
 
 Result = TypeVar("Result")
 
@@ -91,7 +91,7 @@ class Retries:
     def _failure(self, error: Exception, path: str) -> StorageFailure:
         """The error, classified; an answer rather than a failure, as FileNotFoundError, is raised as it is."""
         failure = storage_failure(error, path, self.scheme)
-        answers = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+        answers = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, UnfitFile)
         local = self.scheme is None and failure.kind in (Kind.OTHER, Kind.REFUSED)
         if failure.kind is not Kind.NO_BUCKET and (isinstance(error, (*answers, ValueError)) or local):
             raise error

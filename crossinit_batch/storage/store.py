@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from crossinit_batch import layout
 from crossinit_batch.digest import sha256
-from crossinit_batch.errors import OutputError, OutputLost
+from crossinit_batch.errors import OutputError, OutputLost, RefusedFile
 from crossinit_batch.messages import redact_url
 from crossinit_batch.storage.addresses import open_filesystem, scheme_of
-from crossinit_batch.storage.failures import Kind, StorageFailure, reason_of
+from crossinit_batch.storage.failures import Kind, StorageFailure, UnfitFile, reason_of
 from crossinit_batch.storage.leases import Claim, Lease, Leases
 from crossinit_batch.storage.local_files import TEMPORARY, LocalFiles
 from crossinit_batch.storage.locks import InUse, has_locks, locked_folder, part_at_work
 from crossinit_batch.storage.object_files import ObjectFiles
+from crossinit_batch.storage.reading import JSON_BYTES, MOST_BYTES, read_file
 from crossinit_batch.storage.retry import Retries, source_retries
 
 Result = TypeVar("Result")
@@ -50,13 +52,25 @@ def json_bytes(value: object) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def read_source(url: str) -> bytes:
-    """The bytes of a file that the user named, local or not; OSError where it cannot be read."""
-    retries = source_retries(scheme_of(url))
-    if retries.scheme is None:
-        return retries.do(Path(url).read_bytes, url)
+def read_source(url: str, limit: int = MOST_BYTES) -> bytes:
+    """The bytes of a file that the user named, local or not; OSError where it cannot be read, which UnfitFile is where
+    it is no file or larger than `limit`."""
+    scheme = scheme_of(url)
+    if scheme is None:
+        return source_retries(None).do(lambda: read_file(url, limit), url)
     filesystem, path = open_filesystem(url)
-    return retries.do(lambda: ObjectFiles(filesystem, "").read(path), redact_url(url))
+    if scheme == "file":
+        return source_retries(None).do(lambda: read_file(path, limit), path)
+    return source_retries(scheme).do(lambda: ObjectFiles(filesystem, "").read(path, limit), redact_url(url))
+
+
+def given_folder(url: str) -> Store:
+    """A folder that is only read: links to files are followed in it, as the hub's cache is made of them, unless it is
+    an output folder of ours."""
+    store = Store(url)
+    if isinstance(store.files, LocalFiles) and not os.path.lexists(store.path_of(layout.PLAN)):
+        store.files = LocalFiles(store.root, follow=True)
+    return store
 
 
 class Store:
@@ -85,12 +99,13 @@ class Store:
 
     def prepare(self) -> None:
         """Make the folder, and find out before any work whether it can be written, and whether it can be locked."""
-        probe = self.path_of(f"_state/.probe{TEMPORARY}{uuid.uuid4().hex}")
+        name = f"_state/.probe{TEMPORARY}{uuid.uuid4().hex}"
+        probe = self.path_of(name)
         try:
             if isinstance(self.files, ObjectFiles) and not self._creates_only(self.files, probe):
                 self.no_locks = "its storage overwrites what is there"
             self.retries.do(lambda: self.files.write(probe, b"crossinit"), self.url)
-            if isinstance(self.files, LocalFiles) and not has_locks(probe):
+            if isinstance(self.files, LocalFiles) and not has_locks(self.root, name):
                 self.no_locks = "its file system has no locks"
             self.retries.do(lambda: self.files.remove(probe), self.url)
         except FileNotFoundError:  # gcsfs says no more
@@ -105,17 +120,20 @@ class Store:
         """Whether two runs cannot work in this folder at once; `no_locks` says why not, once it is prepared."""
         return not self.no_locks
 
-    def read(self, name: str) -> bytes | None:
-        """The bytes of a file, or None where there is none."""
+    def read(self, name: str, limit: int = MOST_BYTES) -> bytes | None:
+        """The bytes of a file, or None where there is none; RefusedFile for one that is never read."""
         path = self.path_of(name)
         try:
-            return self._do(lambda: self.files.read(path), name)
+            return self._do(lambda: self.files.read(path, limit), name)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """The JSON object in a file; None where there is no file or no JSON object in it."""
-        data = self.read(name)
+        try:
+            data = self.read(name, JSON_BYTES)
+        except RefusedFile:  # who cannot do without it reads it and is told
+            return None
         if data is None:
             return None
         try:
@@ -159,14 +177,24 @@ class Store:
 
     def set_aside(self, name: str) -> None:
         """Move a file that does not match its receipt out of the way, keeping it for the curious."""
-        data = self.read(name)
-        if data is not None:
-            self.write(f"{layout.ASIDE}/{uuid.uuid4().hex[:8]}-{name.replace('/', '__')}", data)
+        aside = f"{layout.ASIDE}/{uuid.uuid4().hex[:8]}-{name.replace('/', '__')[-200:]}"
+        files, path, to = self.files, self.path_of(name), self.path_of(aside)
+        if isinstance(files, LocalFiles):
+            self.check_lease()
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                self._do(lambda: files.move(path, to), name, writing=True)
+        elif (data := self.read(name)) is not None:
+            self.write(aside, data)
             self.remove(name)
 
     def listing(self) -> dict[str, int]:
         """Every file of the folder with its size in bytes, asked anew; temporary ones left out."""
         return dict(sorted(self._do(self.files.listing, "").items()))
+
+    def unfit(self) -> dict[str, str]:
+        """What in the folder is never read or written, links and pipes, each with what is wrong with it."""
+        files = self.files
+        return dict(sorted(self._do(files.unfit, "").items())) if isinstance(files, LocalFiles) else {}
 
     def sweep(self, alone: bool = True) -> int:
         """Remove temporary files that killed processes left; where we are not `alone` in the folder, those only whose
@@ -194,6 +222,8 @@ class Store:
                     f"{self.url}: this output folder is in use by {error.holder}",
                     "Wait for it to end, stop it, or name another output folder.",
                 ) from None
+            except UnfitFile as error:
+                raise RefusedFile(f"{error.filename} {error.strerror}", error.hint) from None
             stack.callback(setattr, self, "_lease", None)
             yield
 
@@ -227,6 +257,8 @@ class Store:
         place = f"{self.url}/{name}".rstrip("/")
         try:
             return self.retries.do(action, place)
+        except UnfitFile as error:
+            raise RefusedFile(f"{error.filename if self.is_local else place} {error.strerror}", error.hint) from None
         except StorageFailure as error:
             if error.kind in (Kind.OTHER, Kind.PASSING) and self.retries.given_up < 2:
                 raise

@@ -6,6 +6,8 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from pathlib import Path
 
 from crossinit_batch.errors import ManifestError, Problem
+from crossinit_batch.storage.failures import UnfitFile
+from crossinit_batch.storage.reading import read_file
 
 MAX_BYTES = 16 * 2**20
 """The largest file in bytes: a list of 100,000 pictures stays below; a larger one is no text that a user wrote."""
@@ -14,17 +16,15 @@ MAX_BYTES = 16 * 2**20
 def read_bytes(path: Path, file: str) -> bytes:
     """The bytes of a file of at most 16 MiB; `file` is its name in messages."""
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+        return read_file(path, MAX_BYTES)
+    except UnfitFile as error:
+        raise _refusal(file, f"it {error.strerror}") from None
     except IsADirectoryError:
         raise _refusal(file, "this is a folder, not a file") from None
     except FileNotFoundError:
         raise _refusal(file, "there is no such file") from None
     except (OSError, ValueError) as error:
         raise _refusal(file, f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(data) > MAX_BYTES:
-        raise _refusal(file, "the file is larger than 16 MiB")
-    return data
 
 
 def read_text(path: Path, file: str) -> str:

@@ -103,11 +103,9 @@ def _all_or_nothing(files: Mapping[str, In], check: Callable[[str, In], Out]) ->
 
 def _read(path: str) -> AnswerFile:
     try:
-        data = read_source(path)
+        data = read_source(path, _MOST_BYTES)
     except OSError as error:
         raise ValueError(f"cannot be read: {reason_of(error)}") from None
-    if len(data) > _MOST_BYTES:
-        raise ValueError("too large for a file of answers")
     try:
         file = AnswerFile.model_validate_json(data)
     except ValidationError as error:

@@ -12,12 +12,13 @@ from crossinit_batch.methods.artifact import Artifact
 from crossinit_batch.methods.learner import Learned, Prepared
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.plan.digests import decided_parts
+from crossinit_batch.plan.imported import read_artifact
 from crossinit_batch.plan.plan import Job
 from crossinit_batch.plan.task import Task
 from crossinit_batch.storage.failures import reason_of
 from crossinit_batch.storage.publication import is_published, publishing
 from crossinit_batch.storage.receipts import Receipt, ReceiptFile, write_receipt
-from crossinit_batch.storage.store import Store, read_source
+from crossinit_batch.storage.store import Store
 from crossinit_batch.worker.context import RunContext
 
 
@@ -75,10 +76,10 @@ def import_artifacts(context: RunContext, model: BaseModel, task: Task) -> None:
         began = time.monotonic()
         try:
             artifact = _imported_artifact(context, model, job)
+            run = context.run_facts(time.monotonic() - began)
+            store_artifact(context, job, Learned(artifact, artifact.facts()), run)
         except JobError as error:
             context.report(JobFailed(*job.key, "embedding", error.message, error.hint))
-            continue
-        store_artifact(context, job, Learned(artifact, artifact.facts()), context.run_facts(time.monotonic() - began))
 
 
 def _imported_artifact(context: RunContext, model: BaseModel, job: Job) -> Artifact:
@@ -95,6 +96,6 @@ def _imported_artifact(context: RunContext, model: BaseModel, job: Job) -> Artif
 
 def _source_bytes(path: str) -> bytes:
     try:
-        return read_source(path)
+        return read_artifact(path)
     except OSError as error:
         raise EmbeddingError(f"{path}: cannot be read: {reason_of(error)}", "Put it back, then resume.") from None

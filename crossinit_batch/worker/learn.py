@@ -181,8 +181,6 @@ class Learning:
     def _store(self, job: Job, trainer: Trainer, number: int, run: dict[str, Any]) -> None:
         """Store one learned artifact with its receipt, or report why there is none."""
         try:
-            learned = trainer.result(number)
+            store_artifact(self.context, job, trainer.result(number), run)
         except JobError as error:
             self.context.report(JobFailed(*job.key, "optimisation", error.message, error.hint))
-            return
-        store_artifact(self.context, job, learned, run)

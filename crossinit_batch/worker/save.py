@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from crossinit_batch import __version__, layout
+from crossinit_batch.errors import JobError
 from crossinit_batch.events import ImagesDone, JobFailed
 from crossinit_batch.images.encode import encode_picture
 from crossinit_batch.images.infotext import SAMPLER_NAMES, PictureFacts
@@ -95,6 +96,9 @@ class PictureSaver:
                 stored = self._encoders.map(self._store, own, own.values())
                 files = {picture.planned.name: file for picture, file in zip(own, stored, strict=True)}
                 self._enter(job, files, seconds * len(own), facts)
+            except JobError as error:
+                self.failed.add(job)
+                self.context.report(JobFailed(*job.key, "render", error.message, error.hint))
             except OSError as error:
                 self.failed.add(job)
                 reason = f"pictures cannot be saved: {reason_of(error)}"

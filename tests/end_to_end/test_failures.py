@@ -108,15 +108,15 @@ def test_a_photograph_that_changes_after_planning_fails_with_what_to_do(small: S
 def test_a_photograph_that_cannot_be_read_when_planning_fails_alone(
     small: SmallRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = Path.read_bytes
+    opened = os.open
 
-    def refuse(self: Path) -> bytes:
-        if self.name == "dee.png":
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
-        return read(self)
+    def refuse(path: Any, *how: Any, **folder: Any) -> int:
+        if str(path).endswith("dee.png"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *how, **folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", refuse)
+        patch.setattr("os.open", refuse)
         result, record = small.run()
     row = assert_only(small, result, record, "dee", "photograph")
     assert "cannot be read: permission denied" in row["reason"] and "run the manifest again" in row["hint"]
@@ -367,3 +367,44 @@ def test_pictures_that_are_not_numbers_are_not_stored(small: SmallRun, monkeypat
     monkeypatch.undo()
     result, _ = small.resume()
     assert_mended(small, result)
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("quick/cy", "optimisation"),
+        ("quick/cy/receipt.json", "optimisation"),
+        ("quick/cy/learned_embeds.safetensors", "optimisation"),
+        ("quick/cy/images", "render"),
+        ("quick/cy/images/receipt.json", "render"),
+        ("quick/cy/images/00-a-photo-of-a-person", "render"),
+    ],
+)
+def test_a_link_where_a_job_is_to_write_fails_that_job_alone(
+    small: SmallRun, tmp_path: Path, name: str, stage: str
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_bytes(b"precious")
+    link = Path(small.output) / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside if "." not in name else outside / "precious")
+    result, record = small.run()
+    assert failed(record) == [("quick", "cy", stage)]
+    (row,) = failures_file(small)
+    assert "is a symbolic link, which is never followed" in row["reason"] and str(link) in row["reason"]
+    assert "Move it away" in row["hint"]
+    done = {key[1] for key, state in result.inventory.states.items() if result.inventory.is_done(state)}
+    assert done == {"ada", "bob", "dee"}
+    assert {path.name: path.read_bytes() for path in outside.iterdir()} == {"precious": b"precious"}
+    link.unlink()
+    result, _ = small.resume()
+    assert_mended(small, result)
+
+
+def test_a_huge_photograph_fails_alone_and_takes_no_memory(small: SmallRun) -> None:
+    with (small.folder / "photos/bob.png").open("wb") as file:
+        file.truncate(40 * 2**30)
+    result, record = small.run()
+    row = assert_only(small, result, record, "bob", "photograph")
+    assert "bob.png: cannot be read: it is too large: 42,949.7 MB, at most 100.0 MB are read" in row["reason"]

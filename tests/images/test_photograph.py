@@ -4,12 +4,14 @@ import io
 import struct
 import subprocess
 import sys
+import time
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from crossinit_batch.errors import PhotographError
 from crossinit_batch.images import photograph
 from crossinit_batch.images.photograph import open_photograph, square, thumbnail, to_samples
 from tests.helpers import picture_samples
@@ -242,3 +244,49 @@ def test_thumbnails_fit_and_carry_nothing() -> None:
 
 def test_thumbnails_are_never_enlarged() -> None:
     assert Image.open(io.BytesIO(thumbnail(quarters(), 500))).size == (96, 72)
+
+
+def jpeg_of_scans(times: int, side: int = 512, tail: bytes = b"", before: bytes = b"") -> bytes:
+    """A progressive JPEG whose last scan comes so many more times, which changes nothing of the picture."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), "teal").save(buffer, "JPEG", progressive=True, quality=1)
+    data = buffer.getvalue()
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:2] + before + data[2:-2] + last * times + data[-2:] + tail
+
+
+@pytest.mark.parametrize(("times", "side"), [(3000, 512), (200, 64), (91, 64), (40, 7000), (100_000, 64)])
+def test_a_jpeg_of_scans_without_end_is_refused_at_once(times: int, side: int) -> None:
+    data = jpeg_of_scans(times, side)
+    began = time.monotonic()
+    with pytest.raises(PhotographError, match=r"a\.jpg: decoding would take too long: \d+x\d+ in .*\d+ scans"):
+        open_photograph(data, "a.jpg")
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        jpeg_of_scans(0),
+        jpeg_of_scans(60),
+        jpeg_of_scans(0, tail=b"\xff\xda" * 1000),  # a phone's second picture or film after the first
+        jpeg_of_scans(0, before=b"\xff\xe2\x0f\xa2" + b"\xff\xda" * 2000),  # a profile
+        jpeg_of_scans(0, before=b"\xff" * 50 + b"\xfe\0\x04\xff\xda"),  # a comment after filling
+    ],
+)
+def test_what_only_looks_like_many_scans_is_read(data: bytes) -> None:
+    assert open_photograph(data, "a.jpg").size == (512, 512)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF"])
+def test_frames_without_end_are_not_counted(kind: str) -> None:
+    buffer = io.BytesIO()
+    frames = [Image.new("L", (64, 64), number % 200) for number in range(300)]
+    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:])
+    data = buffer.getvalue()
+    if kind == "GIF":
+        data = data[:-1] + data[data.index(b"!\xf9") : -1] * (40_000_000 // len(data)) + b";"
+    began = time.monotonic()
+    with pytest.raises(PhotographError, match="not one photograph: more than 1"):
+        open_photograph(data, "a")
+    assert time.monotonic() - began < 2

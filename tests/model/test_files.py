@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
+from crossinit_batch.errors import ModelError
 from crossinit_batch.model import files as model_files
 from crossinit_batch.model.base_model import BaseModel
+from crossinit_batch.model.files import check_pipeline
 from tests.helpers.models import located, refused
 
 WEIGHTS = {
@@ -209,3 +213,35 @@ def test_weights_in_shards_of_a_variant_are_one_model(copy: Path) -> None:
     assert located(copy, variant="fp16").fingerprint != before
     shards[1].unlink()
     assert "not all parts" in refused(copy, variant="fp16").message
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model_index.json", "is a named pipe"),
+        ("unet/config.json", "is a named pipe"),
+        ("tokenizer/merges.txt", "is a device"),
+        ("tokenizer/added_tokens.json", "is a named pipe"),
+        ("vae/diffusion_pytorch_model.safetensors", "is a named pipe"),
+        ("scheduler/scheduler_config.json", "is too large"),
+        ("text_encoder/config.json", "is too large"),
+    ],
+)
+def test_what_would_be_waited_for_or_read_without_end_is_named_at_once(
+    pipeline_folder: Path, tmp_path: Path, name: str, words: str
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(pipeline_folder, folder)
+    path = folder / name
+    path.unlink(missing_ok=True)
+    if "pipe" in words:
+        os.mkfifo(path)
+    elif "device" in words:
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(40 * 2**30)
+    began = time.monotonic()
+    with pytest.raises(ModelError, match=rf"{path.name} {words}"):
+        check_pipeline("mine", folder, None)
+    assert time.monotonic() - began < 1

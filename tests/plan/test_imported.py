@@ -1,18 +1,19 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from crossinit_batch.errors import RequestError
+from crossinit_batch.errors import RefusedFile, RequestError
 from crossinit_batch.methods.embedding.formats import dump_learned_embeds, dump_webui
 from crossinit_batch.methods.embedding.method import EMBEDDING_FILE
 from crossinit_batch.methods.planned import IMPORTED
 from crossinit_batch.methods.registry import presets
 from crossinit_batch.model.source import ModelSource
 from crossinit_batch.plan.frozen import write_plan
-from crossinit_batch.plan.imported import find_artifacts, plan_imported
+from crossinit_batch.plan.imported import find_artifacts, plan_imported, read_artifact
 from crossinit_batch.plan.plan import Plan
 from crossinit_batch.prompts import Prompt
 from crossinit_batch.settings import ComputeSettings, ModelSettings, RenderSettings
@@ -139,3 +140,31 @@ def test_the_plan_of_our_folder_knows_people_and_methods(tmp_path: Path) -> None
     plan = planned(tmp_path)
     assert plan.method("cross-init").settings == presets()["cross-init"]
     assert plan.identity("ada").photographs[0].path == "/ada.png"
+
+
+def test_an_artifact_of_ours_behind_a_link_is_not_read(tmp_path: Path) -> None:
+    """Also where the link has come after the plan: the worker opens it so."""
+    store, plan = Store(str(tmp_path / "out")), a_plan()
+    store_all(store, plan)
+    job = plan.jobs[0]
+    path = tmp_path / "out" / job.method / job.identity / EMBEDDING_FILE
+    (found,) = (one for one in find_artifacts(str(tmp_path / "out")).artifacts if one.identity == job.identity)
+    assert read_artifact(found.path) == path.read_bytes()
+    path.rename(tmp_path / "outside")
+    path.symlink_to(tmp_path / "outside")
+    with pytest.raises(RefusedFile, match="is a symbolic link, which is never followed"):
+        read_artifact(found.path)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "pipe", "device"])
+def test_what_is_no_embedding_file_is_named_at_once_or_passed_over(tmp_path: Path, kind: str) -> None:
+    put(tmp_path, "ada.safetensors")
+    odd = tmp_path / "x.safetensors"
+    if kind == "sparse":
+        with odd.open("wb") as file:
+            file.truncate(30 * 2**30)
+        with pytest.raises(RequestError, match=r"x\.safetensors is too large: 32,212\.3 MB"):
+            find_artifacts(str(tmp_path))
+        return
+    os.mkfifo(odd) if kind == "pipe" else odd.symlink_to("/dev/zero")
+    assert found_in(tmp_path) == [(IMPORTED, "ada")]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,72 @@ def test_a_receipt_cannot_make_verify_read_elsewhere(store: Store, tmp_path: Pat
 def test_an_empty_folder_has_nothing(tmp_path: Path) -> None:
     found = verify(Store(str(tmp_path / "nothing")))
     assert (found.files, found.findings) == (0, ())
+
+
+LINK = "is a symbolic link, which is never followed"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"cross-init/ada/{EMBEDDING_FILE}",
+        "cross-init/ada/images/00-a-person/000.png",
+        "cross-init/ada/receipt.json",
+        "cross-init/ada/images",
+        "cross-init",
+        "plan.json",
+        "_state",
+        "_state/run.lock",
+        "link",
+    ],
+)
+def test_links_are_damage_that_repair_neither_follows_nor_removes(store: Store, tmp_path: Path, name: str) -> None:
+    """A folder as somebody else may have packed it; the receipts list what lies behind the link, too."""
+    store.write("_state/x", b"x")
+    path, outside = tmp_path / "out" / name, tmp_path / "outside"
+    if path.exists():
+        path.rename(outside)
+    else:
+        outside.mkdir()
+        (outside / "precious.txt").write_bytes(b"precious")
+    path.symlink_to(outside)
+    if name == "link":
+        facts = {"size": 8, "sha256": "0" * 64}
+        store.write_json(
+            layout.publication("x"), {"receipt": 1, "kind": "published", "files": {f"{name}/p.txt": facts}}
+        )
+    before = {str(one): one.read_bytes() for one in [outside, *outside.rglob("*")] if one.is_file()}
+    found = verify(store)
+    assert Finding(name, LINK) in found.findings
+    repair(store, found.findings)
+    assert {str(one): one.read_bytes() for one in [outside, *outside.rglob("*")] if one.is_file()} == before
+    assert path.is_symlink()
+    again = verify(store).findings
+    assert again == (Finding(name, LINK),)  # what it hid is forgotten, or cannot be told
+
+
+def test_a_pipe_or_a_huge_file_in_place_of_a_result_is_set_aside_at_once(store: Store, tmp_path: Path) -> None:
+    picture, embedding = "cross-init/ada/images/00-a-person/000.png", f"cross-init/bob/{EMBEDDING_FILE}"
+    for name in (picture, embedding):
+        (tmp_path / "out" / name).unlink()
+    os.mkfifo(tmp_path / "out" / picture)
+    with (tmp_path / "out" / embedding).open("wb") as file:
+        file.truncate(40 * 2**30)
+    found = verify(store)
+    assert set(found.findings) == {
+        Finding(picture, "is a named pipe, not a file"),
+        Finding(embedding, "its content is not what its receipt says"),
+    }
+    repair(store, found.findings)
+    assert verify(store).findings == ()
+
+
+def test_a_huge_receipt_and_a_huge_plan_are_damaged(store: Store, tmp_path: Path) -> None:
+    for name in ("cross-init/ada/receipt.json", layout.PLAN):
+        with (tmp_path / "out" / name).open("wb") as file:
+            file.truncate(40 * 2**30)
+    found = set(verify(store).findings)
+    assert found == {
+        Finding("cross-init/ada/receipt.json", "the receipt is damaged"),
+        Finding(layout.PLAN, "the plan is damaged"),
+    }

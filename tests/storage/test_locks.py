@@ -15,8 +15,8 @@ from crossinit_batch.errors import Interrupted, OutputError
 from crossinit_batch.events import Warned
 from crossinit_batch.manifest.load import load_manifest
 from crossinit_batch.runner.run import run_manifest
+from crossinit_batch.storage.locks import mark
 from crossinit_batch.storage.object_files import ObjectFiles
-from crossinit_batch.storage.process_mark import mark
 from crossinit_batch.storage.store import Store
 from tests.end_to_end.small_run import Recorder, SmallRun, small_values
 
@@ -64,12 +64,12 @@ def test_what_a_process_wrote_that_is_known_to_be_gone_is_swept_by_others(tmp_pa
 
 
 def test_a_temporary_file_bears_the_mark_of_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path, _target: Path) -> None:
-        names.append(path.name)
+    def fail(source: str, _target: str, **_folders: int) -> None:
+        names.append(source)
         raise OSError(errno.EACCES, "refused")
 
     names: list[str] = []
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr("os.rename", fail)
     with pytest.raises(OSError):
         Store(str(tmp_path)).write("a", b"x")
     assert names[0].startswith(f".a.tmp-{mark()}-")

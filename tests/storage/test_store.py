@@ -11,7 +11,7 @@ import pytest
 
 from crossinit_batch.errors import OutputError, RequestError
 from crossinit_batch.storage.object_files import ObjectFiles
-from crossinit_batch.storage.store import Store, StoredFile, read_source
+from crossinit_batch.storage.store import Store, StoredFile, given_folder, read_source
 
 
 class Killed(BaseException):
@@ -98,10 +98,10 @@ def test_a_write_that_is_cut_changes_nothing(
     if before is not None:
         store.write("a.txt", before)
 
-    def cut(*_arguments: Any) -> None:
+    def cut(*_arguments: Any, **_folders: Any) -> None:
         raise Killed
 
-    target = {"write": "pathlib.Path.open", "fsync": "os.fsync", "replace": "pathlib.Path.replace"}[point]
+    target = {"write": "os.fdopen", "fsync": "os.fsync", "replace": "os.rename"}[point]
     with monkeypatch.context() as patch:
         patch.setattr(target, cut)
         with pytest.raises(Killed):
@@ -116,18 +116,18 @@ def test_bytes_are_flushed_before_the_name_and_the_folder_after_it(
 ) -> None:
     """The power-cut model: a published name whose bytes or folder entry were not flushed may be lost."""
     happened = []
-    fsync, replace = os.fsync, Path.replace
+    fsync, rename = os.fsync, os.rename
 
     def record_fsync(descriptor: int) -> None:
         happened.append(("fsync", Path(os.readlink(f"/proc/self/fd/{descriptor}")).name))
         fsync(descriptor)
 
-    def record_replace(self: Path, target: Path) -> Path:
-        happened.append(("rename", self.name))
-        return replace(self, target)
+    def record_rename(source: str, target: str, **folders: int) -> None:
+        happened.append(("rename", source))
+        rename(source, target, **folders)
 
     monkeypatch.setattr("os.fsync", record_fsync)
-    monkeypatch.setattr("pathlib.Path.replace", record_replace)
+    monkeypatch.setattr("os.rename", record_rename)
     Store(str(tmp_path)).write("folder/a.txt", b"x")
     temporary = happened[0][1]
     assert temporary.startswith(".a.txt.tmp-")
@@ -145,14 +145,15 @@ def test_temporary_files_of_a_killed_process_are_not_listed_and_are_swept(tmp_pa
     assert store.sweep() == 0
 
 
-def test_links_to_files_are_listed_and_links_to_folders_are_not(tmp_path: Path) -> None:
+def test_in_a_given_folder_links_to_files_are_listed_and_links_to_folders_are_not(tmp_path: Path) -> None:
     (tmp_path / "blobs").mkdir()
     (tmp_path / "blobs/1").write_bytes(b"four")
     (tmp_path / "names").mkdir()
     (tmp_path / "names/a.safetensors").symlink_to(tmp_path / "blobs/1")
     (tmp_path / "names/gone").symlink_to(tmp_path / "nothing")
     (tmp_path / "names/circle").symlink_to(tmp_path / "names")
-    assert Store(str(tmp_path / "names")).listing() == {"a.safetensors": 4}
+    store = given_folder(str(tmp_path / "names"))
+    assert store.listing() == {"a.safetensors": 4} and store.read("a.safetensors") == b"four"
 
 
 def test_one_listing_asks_remote_storage_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from crossinit_batch.evaluation.alignment import aligned
 from crossinit_batch.evaluation.detection import FaceDetector
 from crossinit_batch.evaluation.networks import Network
 from crossinit_batch.evaluation.recognition import Recogniser
+from crossinit_batch.storage.reading import read_file
 
 _CONFIDENCE = 0.5
 
@@ -38,7 +39,7 @@ class DemoJudges:
 
         def network(name: str) -> Network:
             try:
-                return Network((folder / name).read_bytes(), name)
+                return Network(read_file(folder / name), name)
             except FileNotFoundError:
                 raise RequestError(
                     f"{folder} holds no {name}", "Train the judges first: crossinit demo train"

@@ -19,6 +19,7 @@ from crossinit_batch.methods.embedding.names import init_parts, texts_of
 from crossinit_batch.methods.embedding.settings import InitSettings
 from crossinit_batch.model.base_model import BaseModel
 from crossinit_batch.storage.cache import cache_folder
+from crossinit_batch.storage.reading import read_file
 from crossinit_batch.storage.tensor_file import TensorFileError, dump_tensors, load_tensors
 
 
@@ -59,6 +60,10 @@ def initial_vector(model: BaseModel, init: InitSettings) -> tuple[InitialVector,
     made = InitialVector(encode_mean(model, v_bar) if init.encoder else v_bar, v_bar, digest)
     _write(path, made.dump())
     return made, "computed" if stored is None else "recomputed"
+
+
+_MOST_BYTES = 2**26
+"""The largest file of the cache in bytes: vectors are some kB."""
 
 
 def mean_embedding(model: BaseModel, init: InitSettings) -> Tensor:
@@ -117,7 +122,7 @@ def _content(*tensors: Tensor) -> str:
 def _stored(path: Path) -> bytes | None:
     """The bytes in the cache, or None where they cannot be read."""
     try:
-        return path.read_bytes()
+        return read_file(path, _MOST_BYTES)
     except OSError:
         return None
 
