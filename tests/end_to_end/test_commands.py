@@ -212,7 +212,7 @@ def test_a_closed_stdout_keeps_the_exit_code(finished: SmallRun, arguments: tupl
 def test_a_folder_that_cannot_be_read_is_a_sentence(
     ask: Ask, finished: SmallRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_self: Store, _name: str) -> bytes:
+    def refuse(_self: Store, _name: str, *_limit: int) -> bytes:
         raise PermissionError(13, "Permission denied", "/out/plan.json")
 
     monkeypatch.setattr(Store, "read", refuse)
