@@ -20,6 +20,9 @@ class ObjectFiles:
         protocols = filesystem.protocol
         on_s3 = "s3" in ((protocols,) if isinstance(protocols, str) else protocols)
         self._reading = {"max_concurrency": 1} if on_s3 else {}  # one request, not one for the size first
+        # s3fs and adlfs would answer from an old listing: a lease that another run has just taken would be missing.
+        on_azure = "abfs" in protocols
+        self._asked_anew = {"refresh": True} if on_s3 or on_azure else {}
         self._sizes: dict[str, int] = {}
 
     def read(self, path: str, limit: int = MOST_BYTES) -> bytes:
@@ -27,7 +30,8 @@ class ObjectFiles:
         one than `limit`."""
         size = self._sizes.get(path)
         if size is None:
-            facts = self.filesystem.info(path)
+            self.filesystem.invalidate_cache(path.rpartition("/")[0])
+            facts = self.filesystem.info(path, **self._asked_anew)
             if facts["type"] == "directory":
                 raise IsADirectoryError(path)
             size = int(facts["size"] or 0)
