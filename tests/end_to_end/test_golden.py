@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,8 @@ from crossinit_batch.storage.tensor_file import load_tensors
 from tests.end_to_end.small_run import Ask
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-MADE_WITH = ("AVX2", "2.13.0+cpu")
-"""The processor's instructions and the torch that made it: with others the last bits may differ."""
+MADE_WITH = ("AVX2", "2.13.0+cpu", *("AuthenticAMD", "25", "1", "1", "512 KB"))
+"""The processor and the torch that made it: kernels go by vendor, model and caches, so others differ in last bits."""
 
 
 @pytest.fixture
@@ -42,7 +44,11 @@ def receipts(folder: Path) -> dict[str, object]:
 
 
 def is_same_machine() -> bool:
-    return (torch.backends.cpu.get_cpu_capability(), torch.__version__) == MADE_WITH
+    facts = Path("/proc/cpuinfo").read_text() if sys.platform == "linux" else ""
+    names = ("vendor_id", "cpu family", "model", "stepping", "cache size")
+    found = [re.search(rf"^{name}\s*: (.*)$", facts, re.MULTILINE) for name in names]
+    processor = [match[1] for match in found if match]
+    return (torch.backends.cpu.get_cpu_capability(), torch.__version__, *processor) == MADE_WITH
 
 
 def assert_close(first: Path, second: Path) -> None:
