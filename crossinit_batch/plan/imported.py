@@ -82,7 +82,7 @@ def find_artifacts(url: str, *, allow_pickle: bool = False) -> ImportedFolder:
 
 
 def _stored(store: Store, plan: Plan, names: dict[str, int]) -> list[ImportedArtifact]:
-    """The artifacts of an output folder that have a receipt, also those that its plan does not ask for any more."""
+    """The artifacts of an output folder with receipt and file, also those its plan does not ask for any more."""
     kinds = {method.name: method.artifact for method in plan.methods}
     found = []
     for name in names:
@@ -91,8 +91,9 @@ def _stored(store: Store, plan: Plan, names: dict[str, int]) -> list[ImportedArt
             continue
         receipt = read_receipt(store, name)
         kind = kinds.get(folder.partition("/")[0], EMBEDDING_ARTIFACT)
-        if receipt is not None and lists_artifact(receipt, kind):
-            path, content = store.path_of(f"{folder}/{kind.main_file}"), receipt.files[kind.main_file].sha256
+        main = f"{folder}/{kind.main_file}"
+        if receipt is not None and main in names and lists_artifact(receipt, kind):
+            path, content = store.path_of(main), receipt.files[kind.main_file].sha256
             found.append(ImportedArtifact(receipt.method, receipt.identity, path, content, kind.name))
     return found
 

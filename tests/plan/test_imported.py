@@ -103,6 +103,16 @@ def test_our_folder_gives_what_has_a_receipt_with_its_methods(tmp_path: Path) ->
     ]  # fmt: skip
 
 
+def test_a_receipt_whose_file_is_gone_gives_nothing(tmp_path: Path) -> None:
+    store, plan = Store(str(tmp_path)), a_plan()
+    write_plan(store, plan)
+    for job in plan.jobs[:2]:
+        store_embedding(store, plan, job)
+    gone, kept = plan.jobs[0], plan.jobs[1]
+    (tmp_path / gone.method / gone.identity / EMBEDDING_FILE).unlink()
+    assert found_in(tmp_path) == [(kept.method, kept.identity)]
+
+
 def test_results_of_ours_within_a_given_folder_are_not_given(tmp_path: Path) -> None:
     put(tmp_path, "ada.safetensors")
     store_all(Store(str(tmp_path / "out/drawn")), a_plan())
